@@ -1,0 +1,10 @@
+//! Where a query goes: the routing table, its compilation, and the strategies. Pure: no I/O, no clock, no Kubernetes.
+//!
+//! The operator compiles a [`RoutingTable`] before it publishes it, the proxy compiles what it reads; both by
+//! [`Router::compile`], so that a table which one accepts the other accepts.
+
+mod router;
+mod table;
+
+pub use router::{Router, TableError, Turn};
+pub use table::{Cluster, Group, ROUTING_TABLE_FORMAT, RoutingTable, Rules, Serving, Strategy, Target};
