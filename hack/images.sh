@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Builds the images that the local node and the tests need, from package registries and this repository alone, and
+# loads them into the cluster that WARREN_CLUSTER_KIND names (see cluster.sh; unset: the local node when it runs, else
+# they are only built). An archive's name carries a key of its content, so nothing is built or loaded twice.
+#
+#   images.sh base                  pause, CoreDNS, metrics-server: what the local node itself runs
+#   images.sh trino VERSION…        Trino: the official image when it can be pulled, else one with its layout
+#   images.sh warren                Warren from this tree; its name is the last line of the output, and in
+#                                   $WARREN_CACHE/node/warren-image. WARREN_PROFILE=dev builds the dev profile,
+#                                   WARREN_BINARY=FILE takes a ready static binary
+#   images.sh all                   base, Trino in the versions of versions.env, and Warren
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+for part in archive base trino warren; do
+  # shellcheck source=/dev/null
+  source "$HACK/images/$part.sh"
+done
+
+KIND=${WARREN_CLUSTER_KIND:-}
+[ -n "$KIND" ] || [ ! -S "$CONTAINERD" ] || KIND=node
+
+main() {
+  local what=${1:-} version
+  case $what in
+    base) lock "$IMAGES/.lock" images.sh; base_images ;;
+    trino)
+      shift
+      (($#)) || die "which Trino? For example: images.sh trino $TRINO_VERSIONS"
+      lock "$IMAGES/.lock" images.sh
+      for version in "$@"; do trino_image "$version"; done
+      ;;
+    warren) lock "$IMAGES/.lock" images.sh; warren_image ;;
+    all)
+      "$0" base
+      # shellcheck disable=SC2086 # a list of words
+      "$0" trino $TRINO_VERSIONS
+      "$0" warren
+      ;;
+    *) die "usage: images.sh base | trino VERSION… | warren | all" ;;
+  esac
+}
+
+main "$@"

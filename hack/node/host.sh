@@ -1,0 +1,110 @@
+# What the node changes on its host (routing, cgroups, mounts, files), how it is undone, and what is still there.
+# Every removal works from what it finds, not from what an earlier run says it did, for that run may have been cut off
+# anywhere. To be sourced by node.sh.
+# shellcheck shell=bash
+
+SYSCTLS=(net.ipv4.ip_forward vm.overcommit_memory kernel.panic kernel.panic_on_oops) # which kubelet sets, but the first
+
+host_ip() { ip -4 -json route get 192.0.2.254 2>/dev/null | jq -er '.[0].prefsrc' || hostname -I | cut -d' ' -f1; }
+node_name() { hostname | tr '[:upper:]' '[:lower:]'; }
+
+prepare_network() { # pods may go out under the host's address; one table, so that one command undoes it
+  [ -e "$NODE_STATE/sysctl" ] || sysctl "${SYSCTLS[@]}" >"$NODE_STATE/sysctl"
+  sysctl -qw net.ipv4.ip_forward=1
+  nft -f - <<NFT
+table ip $NFT_TABLE {
+  chain postrouting {
+    type nat hook postrouting priority srcnat;
+    ip saddr $NODE_POD_CIDR ip daddr != $NODE_POD_CIDR masquerade
+  }
+}
+NFT
+}
+
+nft_tables() { nft list tables 2>/dev/null | grep -E "^table ip6? ($NFT_TABLE|kube-proxy)$" || true; }
+pod_links() { ip -json route show root "$NODE_POD_CIDR" 2>/dev/null | jq -r '.[].dev' | sort -u; }
+
+remove_network() {
+  local line link id
+  pod_links | while read -r link; do ip link delete "$link" 2>/dev/null || true; done
+  nft_tables | while read -r line; do nft delete "$line"; done
+  # libcni's record of each attachment, and of the same container's loopback
+  for line in /var/lib/cni/results/"$CNI_NETWORK"-*; do
+    [ -e "$line" ] || continue
+    id=${line#"/var/lib/cni/results/$CNI_NETWORK-"} id=${id%-*}
+    rm -f "$line" "/var/lib/cni/results/cni-loopback-$id-lo"
+  done
+  rmdir /var/lib/cni/results /var/lib/cni 2>/dev/null || true
+  [ ! -s "$NODE_STATE/sysctl" ] || sysctl -qp "$NODE_STATE/sysctl" || true
+}
+
+# kubelet wants its root cgroup to exist in every hierarchy. A cpuset without CPUs and memory nodes takes no process.
+prepare_cgroups() {
+  local top
+  if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
+    mkdir -p "/sys/fs/cgroup/$CGROUP"
+    sed 's/[^ ]*/+&/g' /sys/fs/cgroup/cgroup.controllers >/sys/fs/cgroup/cgroup.subtree_control
+    return
+  fi
+  for top in /sys/fs/cgroup/*/; do mkdir -p "$top$CGROUP"; done
+  for top in cpus mems; do
+    [ ! -e "/sys/fs/cgroup/cpuset/cpuset.$top" ] ||
+      cat "/sys/fs/cgroup/cpuset/cpuset.$top" >"/sys/fs/cgroup/cpuset/$CGROUP/cpuset.$top"
+  done
+}
+
+cgroups() { find /sys/fs/cgroup -maxdepth 2 -type d -name "$CGROUP"; }
+pod_pids() { cgroups | while read -r dir; do find "$dir" -name cgroup.procs -exec cat {} + 2>/dev/null; done | sort -nu; }
+
+kill_pods() { # whatever is in the pods' cgroups; a frozen process (runc was cut off in the middle) must thaw to die
+  local file pid begin=$SECONDS
+  find "/sys/fs/cgroup/freezer/$CGROUP" -name freezer.state 2>/dev/null | while read -r file; do echo THAWED >"$file"; done
+  while pod_pids | grep -q . && ((SECONDS - begin < 15)); do
+    pod_pids | while read -r pid; do kill -9 "$pid" 2>/dev/null || true; done
+    sleep 0.1
+  done
+}
+
+remove_cgroups() { # the kernel needs a moment after the last process
+  local begin=$SECONDS
+  while [ -n "$(cgroups)" ] && ((SECONDS - begin < 10)); do
+    cgroups | while read -r dir; do find "$dir" -depth -type d -exec rmdir {} + 2>/dev/null || true; done
+    sleep 0.1
+  done
+}
+
+mounts() { awk -v a="$NODE_STATE/" -v b="$NODE_RUN/" 'index($5, a) == 1 || index($5, b) == 1 {print $5}' /proc/self/mountinfo; }
+
+remove_mounts() { # newest first; several may lie over each other
+  local path
+  mounts | tac | while read -r path; do umount "$path" 2>/dev/null || umount -l "$path" 2>/dev/null || true; done
+}
+
+remove_files() { # never below a mount: it may be somebody's hostPath
+  local file
+  [ -z "$(mounts)" ] || die "still mounted, so nothing is deleted: $(mounts | tr '\n' ' ')"
+  # shims put their sockets where containerd's default state is
+  find "$NODE_RUN" -maxdepth 5 -name address -exec cat {} + 2>/dev/null | tr '\0' '\n' |
+    sed -n 's|.*unix://\(/run/containerd/s/[0-9a-f]*\).*|\1|p' | while read -r file; do rm -f "$file"; done
+  rmdir /run/containerd/s /run/containerd 2>/dev/null || true
+  find /var/log/containers -lname "$NODE_STATE/*" -delete 2>/dev/null || true
+  rmdir /var/log/containers 2>/dev/null || true
+  rm -rf --one-file-system "$NODE_STATE" "$NODE_RUN"
+  rm -f "$KUBECONFIG"
+}
+
+leftovers() { # one line for each thing of the node that is still on the host
+  processes "${PROGRAMS[@]}" | sed 's/^/process /'
+  pod_pids | sed 's/^/process of a pod /'
+  mounts | sed 's/^/mount /'
+  cgroups | sed 's/^/cgroup /'
+  pod_links | sed 's/^/network link /'
+  nft_tables | sed 's/^/nftables /'
+  find "$NODE_STATE" "$NODE_RUN" /var/lib/cni/results -maxdepth 1 2>/dev/null |
+    grep -E "^($NODE_STATE|$NODE_RUN|/var/lib/cni/results/$CNI_NETWORK-[^/]*)$" | sed 's/^/file /' || true
+}
+
+taken_ports() { # of those that the node needs
+  local port
+  for port in "${PORTS[@]}"; do ss -Hltnp "sport = :$port" | sed "s/^/port $port: /"; done
+}

@@ -1,0 +1,191 @@
+#!/usr/bin/env bash
+# Gets the programs that the node and the tests use, from package registries alone: Debian's packages, Go modules,
+# Maven. Each lands in $WARREN_CACHE/tools/<name>-<version>/, whole or not at all; what is there already is left alone.
+#
+#   tools.sh             everything
+#   tools.sh NAME…       some: packages kubernetes kubectl coredns metrics-server kuttl helm trino
+#   tools.sh path        prints what to put in front of PATH
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+BUILD=$TOOLS/.build
+LOGS=$WARREN_CACHE/log
+KUBERNETES=(kube-apiserver kube-controller-manager kube-proxy kube-scheduler kubectl kubelet)
+
+declare -A PACKAGE_OF=( # a file that proves it, and the Debian package that brings it
+  [/usr/bin/containerd]=containerd [/usr/sbin/runc]=runc [/usr/lib/cni/bridge]=containernetworking-plugins
+  [/usr/bin/etcd]=etcd-server [/usr/sbin/nft]=nftables [/usr/sbin/iptables]=iptables [/usr/sbin/conntrack]=conntrack
+  [/usr/sbin/ip]=iproute2 [/usr/bin/openssl]=openssl [/usr/bin/buildah]=buildah [/usr/sbin/debootstrap]=debootstrap
+  [/usr/bin/jq]=jq [/usr/bin/curl]=curl [/usr/bin/flock]=util-linux [/usr/bin/gcc]=gcc [/usr/bin/mvn]=maven
+  [/usr/sbin/ipset]=ipset [/usr/bin/shellcheck]=shellcheck
+)
+
+missing_packages() { # a file may lie in /bin instead of /usr/bin, or be on the PATH from elsewhere
+  local file
+  for file in "${!PACKAGE_OF[@]}"; do
+    [ -e "$file" ] || command -v "${file##*/}" >/dev/null || echo "${PACKAGE_OF[$file]}"
+  done
+}
+
+packages() {
+  local missing
+  mapfile -t missing < <(missing_packages)
+  ((${#missing[@]})) || return 0
+  need_root_linux "installing ${missing[*]}"
+  command -v apt-get >/dev/null || die "these are missing and there is no apt-get to install them: ${missing[*]}"
+  step "Debian packages: ${missing[*]}"
+  run_logged "apt-get update" "$LOGS/apt-update.log" apt-get update -q
+  # Services that Debian starts with them (etcd, containerd) do no harm: the node's own have other ports and folders.
+  run_logged "apt-get install" "$LOGS/apt-install.log" env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -q -y --no-install-recommends "${missing[@]}"
+}
+
+# A tool's folder appears by one rename, so that an interrupted build leaves nothing that looks finished.
+publish() { # BUILT_FOLDER NAME-VERSION
+  rm -rf "${TOOLS:?}/$2"
+  mv "$1" "$TOOLS/$2"
+}
+
+need_go() {
+  command -v go >/dev/null || die "building $1 needs Go (1.26 or newer)"
+  export CGO_ENABLED=0 GOFLAGS=-buildvcs=false
+}
+
+kubernetes_module() { # writes a module that has the wanted commands as its tools
+  # k8s.io/kubernetes replaces its staging modules by folders of its own: name the published modules instead.
+  local mod staged
+  mod=$(go mod download -json "k8s.io/kubernetes@$K8S_VERSION" | sed -n 's/.*"GoMod": "\(.*\)".*/\1/p')
+  {
+    printf 'module node\ngo 1.26\nrequire k8s.io/kubernetes %s\n' "$K8S_VERSION"
+    printf 'tool k8s.io/kubernetes/cmd/%s\n' "${KUBERNETES[@]}"
+    sed -n 's|^\t\(k8s.io/[^ ]*\) => ./staging/.*|\1|p' "$mod" | while read -r staged; do
+      echo "replace $staged => $staged v0${K8S_VERSION#v1}"
+    done
+  } >go.mod
+  go mod tidy
+}
+
+build_kubernetes() { # OUT COMMAND…
+  local out=$1 v=k8s.io/component-base/version
+  shift
+  cd "$BUILD/kubernetes"
+  kubernetes_module
+  go build -ldflags "-s -w -X $v.gitVersion=$K8S_VERSION -X $v.gitMajor=1 -X $v.gitMinor=$(k8s_minor)" \
+    -o "$out/" "${@/#/k8s.io/kubernetes/cmd/}"
+}
+
+k8s_minor() { cut -d. -f2 <<<"$K8S_VERSION"; }
+
+missing_kubernetes() { # COMMAND…
+  local name
+  for name in "$@"; do [ -x "$TOOLS/$name-$K8S_VERSION/$name" ] || echo "$name"; done
+}
+
+kubernetes() { # COMMAND…: one build for all of them, since they share most packages
+  local name missing out=$BUILD/kubernetes/out
+  mapfile -t missing < <(missing_kubernetes "$@")
+  ((${#missing[@]})) || return 0
+  need_go kubernetes
+  step "Kubernetes $K8S_VERSION: ${missing[*]} (5 min the first time)"
+  mkdir -p "$out"
+  run_logged "building Kubernetes" "$LOGS/kubernetes.log" build_kubernetes "$out" "${missing[@]}"
+  for name in "${missing[@]}"; do
+    mkdir "$out/$name.d"
+    mv "$out/$name" "$out/$name.d/$name"
+    publish "$out/$name.d" "$name-$K8S_VERSION"
+  done
+}
+
+build_go_tool() { # OUT PACKAGE@VERSION LDFLAGS
+  cd "$(dirname "$1")"
+  printf 'module tool\ngo 1.26\n' >go.mod
+  go get -tool "$2"
+  go build -ldflags "-s -w $3" -o "$1/" "${2%@*}"
+}
+
+go_tool() { # NAME VERSION PACKAGE [LDFLAGS]
+  local name=$1 version=$2
+  [ ! -d "$TOOLS/$name-$version" ] || return 0
+  need_go "$name"
+  step "$name $version"
+  mkdir -p "$BUILD/$name/out"
+  run_logged "building $name" "$LOGS/$name.log" build_go_tool "$BUILD/$name/out" "$3@$version" "${4:-}"
+  publish "$BUILD/$name/out" "$name-$version"
+}
+
+helm_flags() { # without these, helm tells charts that the cluster is a very old one
+  printf -- '-X helm.sh/helm/v3/internal/version.version=%s' "$HELM_VERSION"
+  local package
+  for package in chartutil lint/rules; do
+    printf -- ' -X helm.sh/helm/v3/pkg/%s.k8sVersionMajor=1 -X helm.sh/helm/v3/pkg/%s.k8sVersionMinor=%s' \
+      "$package" "$package" "$(k8s_minor)"
+  done
+}
+
+trino() { # the command line client: a jar and a wrapper that finds a JDK
+  local name=trino-cli-$TRINO_CLI_VERSION out=$BUILD/trino-cli
+  [ ! -d "$TOOLS/$name" ] || return 0
+  command -v mvn >/dev/null || die "downloading trino-cli needs Maven (mvn)"
+  step "trino-cli $TRINO_CLI_VERSION"
+  mkdir -p "$out"
+  run_logged "downloading trino-cli" "$LOGS/trino-cli.log" mvn -B -q dependency:copy \
+    -Dartifact="io.trino:trino-cli:$TRINO_CLI_VERSION:jar:executable" -DoutputDirectory="$out"
+  mv "$out/trino-cli-$TRINO_CLI_VERSION-executable.jar" "$out/trino-cli.jar"
+  { # the wrapper carries its own copy of java_home, for it must work without this folder
+    printf '#!/usr/bin/env bash\nset -euo pipefail\ndie() { echo "error: $*" >&2; exit 1; }\n'
+    declare -f java_home
+    printf 'home=$(java_home)\nexec "$home/bin/java" --enable-native-access=ALL-UNNAMED -jar "$(dirname "$(readlink -f "$0")")/trino-cli.jar" "$@"\n'
+  } >"$out/trino"
+  chmod +x "$out/trino"
+  publish "$out" "$name"
+}
+
+path() {
+  printf '%s/kubectl-%s:%s/helm-%s:%s/kuttl-%s:%s/trino-cli-%s\n' \
+    "$TOOLS" "$K8S_VERSION" "$TOOLS" "$HELM_VERSION" "$TOOLS" "$KUTTL_VERSION" "$TOOLS" "$TRINO_CLI_VERSION"
+}
+
+install_one() { # NAME
+  case $1 in
+    packages) packages ;;
+    kubernetes) kubernetes "${KUBERNETES[@]}" ;;
+    coredns) go_tool coredns "$COREDNS_VERSION" github.com/coredns/coredns ;;
+    metrics-server) go_tool metrics-server "$METRICS_SERVER_VERSION" sigs.k8s.io/metrics-server/cmd/metrics-server ;;
+    kuttl) go_tool kuttl "$KUTTL_VERSION" github.com/kudobuilder/kuttl/cmd/kubectl-kuttl ;;
+    helm) go_tool helm "$HELM_VERSION" helm.sh/helm/v3/cmd/helm "$(helm_flags)" ;;
+    trino) trino ;;
+    *) [[ " ${KUBERNETES[*]} " == *" $1 "* ]] || die "no such tool: $1 (see the head of $0)"; kubernetes "$1" ;;
+  esac
+}
+
+is_there() { # NAME: so that nobody waits for another run's build of something else
+  case $1 in
+    packages) [ -z "$(missing_packages)" ] ;;
+    kubernetes) [ -z "$(missing_kubernetes "${KUBERNETES[@]}")" ] ;;
+    coredns) [ -d "$TOOLS/coredns-$COREDNS_VERSION" ] ;;
+    metrics-server) [ -d "$TOOLS/metrics-server-$METRICS_SERVER_VERSION" ] ;;
+    kuttl) [ -d "$TOOLS/kuttl-$KUTTL_VERSION" ] ;;
+    helm) [ -d "$TOOLS/helm-$HELM_VERSION" ] ;;
+    trino) [ -d "$TOOLS/trino-cli-$TRINO_CLI_VERSION" ] ;;
+    *) [ -d "$TOOLS/$1-$K8S_VERSION" ] ;;
+  esac
+}
+
+all_there() {
+  local name
+  for name in "$@"; do is_there "$name" || return 1; done
+}
+
+main() {
+  [ "${1:-}" != path ] || { path; return; }
+  (($#)) || set -- packages kubernetes coredns metrics-server kuttl helm trino
+  ! all_there "$@" || return 0
+  lock "$TOOLS/.lock" tools.sh
+  rm -rf "$BUILD" # what an interrupted run left; the lock says that nobody is using it
+  mkdir -p "$BUILD"
+  local name
+  for name in "$@"; do install_one "$name"; done
+  rm -rf "$BUILD"
+}
+
+main "$@"
