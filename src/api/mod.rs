@@ -1,1 +1,43 @@
-//! To come.
+//! The CRDs' types, one file per kind. Field docs are the users' reference; nothing here decides or does anything.
+//!
+//! Defaults live in `desired`, not in the schema: a revision is the hash of what the user wrote, and a default that the
+//! API server fills in would make it the hash of what this version of Warren thinks.
+
+mod cluster;
+mod conditions;
+mod gateway;
+mod group;
+mod pod;
+mod proxy_group;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+
+pub use cluster::{
+    Catalogs, ClusterPhase, Coordinator, Properties, ServingIntent, TrinoCluster, TrinoClusterSpec, TrinoClusterStatus,
+    Workers, WorkersStatus,
+};
+pub use conditions::{ConditionType, Conditions, READY, RECONCILING, STALLED};
+pub use gateway::{
+    GatewayRouting, GroupSelection, GroupSummary, LabelSelection, RouteTarget, RoutingTableStatus, TrinoGateway,
+    TrinoGatewaySpec, TrinoGatewayStatus,
+};
+pub use group::{
+    ClusterSummary, ClusterTemplate, ExternalCluster, Rollout, SecretKeyReference, Strategy, TrinoClusterGroup,
+    TrinoClusterGroupSpec, TrinoClusterGroupStatus,
+};
+pub use pod::{Image, PullPolicy, PullSecret, Resources, TemplateMetadata};
+pub use proxy_group::{
+    Drain, GatewayReference, PreStop, ProxyGroup, ProxyGroupSpec, ProxyGroupStatus, ProxyPodSpec, ProxyService,
+    ProxyTemplate, ServiceType,
+};
+
+/// The API group of all kinds.
+pub const GROUP: &str = "trinowarren.io";
+/// The served and stored version.
+pub const VERSION: &str = "v1alpha1";
+
+/// All CRDs, in the order in which users meet them.
+pub fn crds() -> Vec<CustomResourceDefinition> {
+    vec![TrinoGateway::crd(), TrinoClusterGroup::crd(), TrinoCluster::crd(), ProxyGroup::crd()]
+}

@@ -29,7 +29,9 @@ pub enum TableError {
     #[error("groups: the name {0:?} is given twice: names of groups must differ")]
     GroupTwice(String),
     /// Two clusters share one name, in the same group or in two.
-    #[error("groups[{group}].clusters: the name \"{cluster}\" is given twice: names of clusters must differ over all groups")]
+    #[error(
+        "groups[{group}].clusters: the name \"{cluster}\" is given twice: names of clusters must differ over all groups"
+    )]
     ClusterTwice {
         /// The group in which it stands the second time.
         group: String,

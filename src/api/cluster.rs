@@ -1,0 +1,210 @@
+//! `TrinoCluster`: one coordinator and its workers, made by a group or by hand.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+
+use super::pod::{Image, Resources};
+
+/// Properties of one of Trino's files, by key.
+pub type Properties = BTreeMap<String, String>;
+
+/// One Trino cluster: a coordinator, its workers and all that they need.
+#[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[kube(
+    group = "trinowarren.io",
+    version = "v1alpha1",
+    kind = "TrinoCluster",
+    namespaced,
+    derive = "PartialEq",
+    status = "TrinoClusterStatus",
+    shortname = "tcl",
+    category = "trino",
+    doc = "One Trino cluster: a coordinator, its workers and all that they need. Made by a TrinoClusterGroup, or by hand.",
+    scale(
+        spec_replicas_path = ".spec.workers.replicas",
+        status_replicas_path = ".status.workers.desired",
+        label_selector_path = ".status.selector"
+    ),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Version", type_ = "string", json_path = ".spec.version"),
+    printcolumn(name = "Workers", type_ = "integer", json_path = ".status.workers.ready"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]{0,46}[a-z0-9])?$')").message("metadata.name must be at most 48 characters of a-z, 0-9 and '-', beginning with a letter and not ending with '-': Service names and URLs are made from it")
+)]
+pub struct TrinoClusterSpec {
+    /// `true` stops Warren from changing anything of this object; what runs goes on. Default: `false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<bool>,
+    /// Whether new queries come here. A group sets it; by hand, `Drained` takes the cluster out of routing while its
+    /// running queries go on. Restarts nothing. Default: `Active`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serving: Option<ServingIntent>,
+    /// Trino's version, for example `"476"`. In a group, changing it makes a new cluster; in a cluster made by hand it
+    /// restarts coordinator and workers.
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = Rule::new("self.matches('^[0-9]{3,4}([.-][0-9A-Za-z.-]*[0-9A-Za-z])?$')").message("spec.version must be a release of Trino such as \"476\""))]
+    pub version: String,
+    /// Where the image comes from. Default: `docker.io/trinodb/trino` with the version as its tag. Changing it has the
+    /// effect of a new version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<Image>,
+    /// The coordinator. Default: 500m CPU, 2Gi of memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coordinator: Option<Coordinator>,
+    /// The workers. Default: one of 500m CPU and 2Gi of memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workers: Option<Workers>,
+    /// The catalogs, that is the data sources. Changing them has the effect of a new version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catalogs: Option<Catalogs>,
+    /// Keys of `config.properties` for coordinator and workers, over Warren's defaults. Keys that Warren owns are refused.
+    /// Changing them has the effect of a new version. Example: `query.max-memory: 1GB`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "properties_schema")]
+    #[x_kube(validation = Rule::new("self.all(k, k.matches('^[A-Za-z0-9][A-Za-z0-9._-]*$'))").message("spec.config: a property's name holds only letters, digits, '.', '_' and '-'"))]
+    #[x_kube(validation = Rule::new(OWNED_RULE).message(OWNED_MESSAGE))]
+    pub config: Properties,
+}
+
+const OWNED_RULE: &str = "!self.exists(k, k in ['coordinator', 'discovery.uri', 'discovery-server.enabled', 'http-server.http.enabled', 'http-server.http.port', 'http-server.process-forwarded', 'internal-communication.shared-secret', 'node.data-dir', 'node.environment', 'node.id', 'catalog.config-dir', 'catalog.management'])";
+const OWNED_MESSAGE: &str = "config: coordinator, discovery.*, http-server.http.*, http-server.process-forwarded, internal-communication.shared-secret, node.* and catalog.* belong to Warren, which sets them; remove them here";
+
+// The derive bounds neither the number of a map's entries nor the length of its values; CEL's cost budget asks for both.
+fn properties_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 128,
+        "additionalProperties": {"type": "string", "maxLength": 4096},
+    })
+}
+
+fn catalogs_schema(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 64,
+        "additionalProperties": properties_schema(generator),
+    })
+}
+
+/// Whether a cluster is to take new queries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ServingIntent {
+    /// New queries come here once the cluster is ready.
+    #[default]
+    Active,
+    /// No new queries; the running ones are served to their end.
+    Drained,
+}
+
+/// The coordinator of a cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.resources) || !has(self.resources.memory) || !isQuantity(self.resources.memory) || quantity(self.resources.memory).compareTo(quantity('768Mi')) >= 0").message("spec.coordinator.resources.memory must be at least 768Mi: Trino does not start with less"))]
+pub struct Coordinator {
+    /// CPU and memory; the heap is 70 % of the memory. Default: 500m, 2Gi.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+    /// Keys of `config.properties` for the coordinator alone, over `spec.config`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "properties_schema")]
+    #[x_kube(validation = Rule::new("self.all(k, k.matches('^[A-Za-z0-9][A-Za-z0-9._-]*$'))").message("spec.coordinator.config: a property's name holds only letters, digits, '.', '_' and '-'"))]
+    #[x_kube(validation = Rule::new(OWNED_RULE).message(OWNED_MESSAGE))]
+    pub config: Properties,
+}
+
+/// The workers of a cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.resources) || !has(self.resources.memory) || !isQuantity(self.resources.memory) || quantity(self.resources.memory).compareTo(quantity('768Mi')) >= 0").message("spec.workers.resources.memory must be at least 768Mi: Trino does not start with less"))]
+pub struct Workers {
+    /// Number of workers, 0 to 1000. With 0 the coordinator runs the queries itself. Changing it adds or removes workers
+    /// and restarts nothing, but for a change from or to 0. Default: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub replicas: Option<i32>,
+    /// CPU and memory of each; the heap is 70 % of the memory. Default: 500m, 2Gi.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+    /// Keys of `config.properties` for the workers alone, over `spec.config`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "properties_schema")]
+    #[x_kube(validation = Rule::new("self.all(k, k.matches('^[A-Za-z0-9][A-Za-z0-9._-]*$'))").message("spec.workers.config: a property's name holds only letters, digits, '.', '_' and '-'"))]
+    #[x_kube(validation = Rule::new(OWNED_RULE).message(OWNED_MESSAGE))]
+    pub config: Properties,
+}
+
+/// The data sources of a cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Catalogs {
+    /// Properties of each catalog by its name; `connector.name` is required. They land in a ConfigMap: give secrets as
+    /// `${ENV:NAME}`. Example: `tpch: {connector.name: tpch}`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "catalogs_schema")]
+    #[x_kube(validation = Rule::new("self.all(name, name.matches('^[a-z0-9_][a-z0-9_-]{0,62}$'))").message("spec.catalogs.inline: a catalog's name is 1 to 63 characters of a-z, 0-9, '_' and '-', not beginning with '-'"))]
+    #[x_kube(validation = Rule::new("self.all(name, 'connector.name' in self[name])").message("spec.catalogs.inline: each catalog needs connector.name, for example {tpch: {connector.name: tpch}}"))]
+    pub inline: BTreeMap<String, Properties>,
+}
+
+/// What is known of a cluster.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TrinoClusterStatus {
+    /// Where the cluster is in its life.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<ClusterPhase>,
+    /// The generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Whether this revision was ready once: from then on a restart of its coordinator does not take its workers' or its
+    /// clients' addresses away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub was_ready: Option<bool>,
+    /// Hash of what the user wrote; pods of one revision are alike.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// Label selector of the workers, for the scale subresource.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
+    /// The workers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workers: Option<WorkersStatus>,
+    /// `Ready`, `Reconciling` and `Stalled`, as kstatus reads them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// Where a cluster is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ClusterPhase {
+    /// Its pods start.
+    Provisioning,
+    /// It takes new queries.
+    Active,
+    /// It takes no new queries; running ones go on.
+    Draining,
+    /// It cannot start; the condition says why.
+    Failed,
+    /// It is being removed.
+    Terminating,
+}
+
+/// Workers by state.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkersStatus {
+    /// Asked for.
+    #[serde(default)]
+    pub desired: i32,
+    /// Ready.
+    #[serde(default)]
+    pub ready: i32,
+}

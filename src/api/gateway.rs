@@ -1,0 +1,133 @@
+//! `TrinoGateway`: one address, the groups behind it, and where queries go.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One address for many Trino clusters: which groups stand behind it, and which of them a query goes to.
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[kube(
+    group = "trinowarren.io",
+    version = "v1alpha1",
+    kind = "TrinoGateway",
+    namespaced,
+    derive = "PartialEq",
+    status = "TrinoGatewayStatus",
+    shortname = "tgw",
+    category = "trino",
+    doc = "One address for many Trino clusters: which groups stand behind it, and which of them a query goes to.",
+    printcolumn(name = "Default", type_ = "string", json_path = ".spec.routing.default.group"),
+    printcolumn(name = "Clusters", type_ = "integer", json_path = ".status.routingTable.clusters"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$')").message("metadata.name must be at most 40 characters of a-z, 0-9 and '-', beginning with a letter and not ending with '-'")
+)]
+#[x_kube(validation = Rule::new("!has(self.routing) || !has(self.routing.default) || !has(self.groups) || !has(self.groups.names) || size(self.groups.names) == 0 || self.routing.default.group in self.groups.names").message("spec.routing.default.group must be one of spec.groups.names; add it there or choose one of them"))]
+pub struct TrinoGatewaySpec {
+    /// `true` stops Warren from changing anything of this object; what runs goes on. Default: `false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<bool>,
+    /// The address that clients use, for example `https://trino.example.com`; Trino's answers then carry it, whatever the
+    /// client's `Host` says. Default: the `Host` of each request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 300))]
+    #[x_kube(validation = Rule::new("self.matches('^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?$') || self.matches('^https?://\\\\[[0-9A-Fa-f:.]+\\\\](:[0-9]{1,5})?$')").message("spec.externalUrl must be http://host[:port] or https://host[:port], without a path"))]
+    pub external_url: Option<String>,
+    /// The TrinoClusterGroups of this namespace that stand behind the gateway. Default: all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub groups: Option<GroupSelection>,
+    /// Where queries go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routing: Option<GatewayRouting>,
+}
+
+/// Which groups a gateway serves.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!(has(self.names) && size(self.names) > 0 && has(self.selector))").message("spec.groups: give names or selector, not both"))]
+pub struct GroupSelection {
+    /// Names of TrinoClusterGroups. One that does not exist is named in the gateway's condition.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(min = 1, max = 63)), extend("x-kubernetes-list-type" = "set"))]
+    pub names: Vec<String>,
+    /// Labels that the groups carry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<LabelSelection>,
+}
+
+/// Labels that objects must carry.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LabelSelection {
+    /// All of these labels, with these values.
+    #[schemars(extend("maxProperties" = 16))]
+    #[x_kube(validation = Rule::new("size(self) > 0").message("spec.groups.selector.matchLabels must name at least one label; leave selector out to take all groups"))]
+    pub match_labels: BTreeMap<String, String>,
+}
+
+/// Where queries go.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GatewayRouting {
+    /// Where a query goes that no rule matched. Without it, such a query is refused with a Trino error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default: Option<RouteTarget>,
+}
+
+/// A destination of queries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RouteTarget {
+    /// Name of a TrinoClusterGroup behind this gateway.
+    #[schemars(length(min = 1, max = 63))]
+    pub group: String,
+}
+
+/// What is known of a gateway.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TrinoGatewayStatus {
+    /// The generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// The routing table that the proxies follow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub routing_table: Option<RoutingTableStatus>,
+    /// The groups behind the gateway.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub groups: Vec<GroupSummary>,
+    /// `Ready`, `Reconciling` and `Stalled`, as kstatus reads them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// A published routing table.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RoutingTableStatus {
+    /// The ConfigMap that holds it.
+    pub config_map: String,
+    /// Hash of its contents.
+    pub hash: String,
+    /// Number of clusters in it, those that drain included.
+    pub clusters: i32,
+}
+
+/// One group behind a gateway.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GroupSummary {
+    /// Name of the TrinoClusterGroup.
+    pub name: String,
+    /// Clusters in the routing table.
+    pub clusters: i32,
+    /// Those of them that take new queries.
+    pub active: i32,
+}

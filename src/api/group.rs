@@ -1,0 +1,181 @@
+//! `TrinoClusterGroup`: clusters that answer the same queries, made from one template.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    cluster::{ClusterPhase, TrinoClusterSpec},
+    pod::TemplateMetadata,
+};
+
+/// Clusters that answer the same queries, made from one template. An edit of the template makes new clusters beside the
+/// old ones; these serve until the new ones are ready.
+#[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[kube(
+    group = "trinowarren.io",
+    version = "v1alpha1",
+    kind = "TrinoClusterGroup",
+    namespaced,
+    derive = "PartialEq",
+    status = "TrinoClusterGroupStatus",
+    shortname = "tcg",
+    category = "trino",
+    doc = "Clusters that answer the same queries, made from one template. An edit of the template makes new clusters beside the old ones; these serve until the new ones are ready.",
+    scale(
+        spec_replicas_path = ".spec.replicas",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
+    ),
+    printcolumn(name = "Desired", type_ = "integer", json_path = ".spec.replicas"),
+    printcolumn(name = "Clusters", type_ = "integer", json_path = ".status.replicas"),
+    printcolumn(name = "Serving", type_ = "integer", json_path = ".status.readyReplicas"),
+    printcolumn(name = "Version", type_ = "string", json_path = ".spec.template.spec.version"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]{0,34}[a-z0-9])?$')").message("metadata.name must be at most 36 characters of a-z, 0-9 and '-', beginning with a letter and not ending with '-': the names of its clusters are made from it")
+)]
+#[x_kube(validation = Rule::new("has(self.template) || (has(self.external) && size(self.external) > 0)").message("spec: give template (clusters that Warren makes), external (clusters that it only routes to), or both"))]
+#[x_kube(validation = Rule::new("has(self.template) || !has(self.replicas) || self.replicas == 0").message("spec.replicas needs spec.template: without a template there is nothing to make clusters from"))]
+pub struct TrinoClusterGroupSpec {
+    /// `true` stops Warren from changing anything of this object; what runs goes on. Default: `false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<bool>,
+    /// Number of clusters made from the template, 0 to 100. On scale-in the newest go first, each after its drain.
+    /// Default: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100))]
+    pub replicas: Option<i32>,
+    /// How a new query picks one of the clusters. Default: `RoundRobin`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strategy: Option<Strategy>,
+    /// How clusters are replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<Rollout>,
+    /// Clusters that Warren did not make and only routes to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub external: Vec<ExternalCluster>,
+    /// What each cluster is made from. A change of anything but `replicas` of workers, `paused`, labels and annotations
+    /// makes new clusters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<ClusterTemplate>,
+}
+
+/// How a new query picks one of the clusters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Strategy {
+    /// One after the other.
+    #[default]
+    RoundRobin,
+}
+
+/// How clusters are replaced.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Rollout {
+    /// How long a cluster that was replaced or scaled in goes on serving its running queries before it is removed.
+    /// A number and a unit: `90s`, `10m`, `1h`. Default: `10m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 8))]
+    #[x_kube(validation = Rule::new("self.matches('^[0-9]{1,6}(s|m|h)$')").message("spec.rollout.drainTimeout must be a number and a unit, such as 90s, 10m or 1h"))]
+    pub drain_timeout: Option<String>,
+}
+
+/// A cluster that Warren only routes to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.caSecretRef) || self.url.startsWith('https://')").message("spec.external: caSecretRef is for https URLs; use https:// or remove caSecretRef"))]
+pub struct ExternalCluster {
+    /// Name of the cluster, unique among all clusters behind a gateway; it stands in the URLs of its queries.
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')").message("spec.external: name must be 1 to 63 characters of a-z, 0-9 and '-', and neither begin nor end with '-'"))]
+    pub name: String,
+    /// Address of the coordinator, `http://host:port` or `https://host:port`. It must process forwarded headers
+    /// (`http-server.process-forwarded=true`).
+    #[schemars(length(min = 1, max = 300))]
+    #[x_kube(validation = Rule::new("self.matches('^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?$') || self.matches('^https?://\\\\[[0-9A-Fa-f:.]+\\\\](:[0-9]{1,5})?$')").message("spec.external: url must be http://host[:port] or https://host[:port], without a path"))]
+    pub url: String,
+    /// The CA certificate that the coordinator's certificate chains up to. Default: the public roots.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_secret_ref: Option<SecretKeyReference>,
+}
+
+/// A key of a Secret in the same namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretKeyReference {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Key in the Secret. Default: `ca.crt`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub key: Option<String>,
+}
+
+/// What each cluster of a group is made from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.spec.serving)").message("spec.template.spec.serving belongs to each TrinoCluster, not to the template; remove it"))]
+pub struct ClusterTemplate {
+    /// Labels and annotations of the TrinoClusters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<TemplateMetadata>,
+    /// The spec of the TrinoClusters.
+    pub spec: TrinoClusterSpec,
+}
+
+/// What is known of a group.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TrinoClusterGroupStatus {
+    /// The generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Number of TrinoClusters, of all revisions.
+    #[serde(default)]
+    pub replicas: i32,
+    /// Those that take new queries.
+    #[serde(default)]
+    pub ready_replicas: i32,
+    /// The revision that takes new queries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current_revision: Option<String>,
+    /// The revision of the template as it stands now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update_revision: Option<String>,
+    /// The number in the name of the newest cluster. Written before the cluster is made, so that a name is never used
+    /// again.
+    #[serde(default)]
+    pub last_ordinal: i64,
+    /// Label selector of the TrinoClusters, for the scale subresource.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
+    /// The clusters, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub clusters: Vec<ClusterSummary>,
+    /// `Ready`, `Reconciling` and `Stalled`, as kstatus reads them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+}
+
+/// One cluster of a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterSummary {
+    /// Name of the TrinoCluster.
+    pub name: String,
+    /// Where it is in its life.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<ClusterPhase>,
+    /// Its version of Trino.
+    pub version: String,
+    /// Its revision.
+    pub revision: String,
+}

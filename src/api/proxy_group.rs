@@ -1,0 +1,192 @@
+//! `ProxyGroup`: the proxies of a gateway.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::pod::{Image, Resources, TemplateMetadata};
+
+/// The proxies of a gateway: clients connect to them, and any of them serves any request of any query.
+#[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[kube(
+    group = "trinowarren.io",
+    version = "v1alpha1",
+    kind = "ProxyGroup",
+    namespaced,
+    derive = "PartialEq",
+    status = "ProxyGroupStatus",
+    shortname = "pxg",
+    category = "trino",
+    doc = "The proxies of a gateway: clients connect to them, and any of them serves any request of any query.",
+    scale(
+        spec_replicas_path = ".spec.replicas",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
+    ),
+    printcolumn(name = "Gateway", type_ = "string", json_path = ".spec.gateway.name"),
+    printcolumn(name = "Desired", type_ = "integer", json_path = ".spec.replicas"),
+    printcolumn(name = "Available", type_ = "integer", json_path = ".status.readyReplicas"),
+    printcolumn(name = "Address", type_ = "string", json_path = ".status.address"),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$')").message("metadata.name must be at most 40 characters of a-z, 0-9 and '-', beginning with a letter and not ending with '-': a Service's name is made from it")
+)]
+pub struct ProxyGroupSpec {
+    /// `true` stops Warren from changing anything of this object; what runs goes on. Default: `false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paused: Option<bool>,
+    /// The TrinoGateway of this namespace whose routing table the proxies follow. It cannot be changed.
+    pub gateway: GatewayReference,
+    /// Number of proxies, 0 to 500. Default: 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 500))]
+    pub replicas: Option<i32>,
+    /// Seconds for which a new proxy must be ready before the next one is replaced. Default: 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 3600))]
+    pub min_ready_seconds: Option<i32>,
+    /// The Service that clients connect to, named `<name>-proxy`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ProxyService>,
+    /// What each proxy is made from. Changing it replaces the proxies one by one; running queries go on through the
+    /// others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<ProxyTemplate>,
+}
+
+/// A reference to a gateway.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GatewayReference {
+    /// Name of the TrinoGateway. It cannot be changed.
+    #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("spec.gateway.name cannot be changed; make a new ProxyGroup for the other gateway"))]
+    pub name: String,
+}
+
+/// The Service that clients connect to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.nodePort) || (has(self.type) && self.type != 'ClusterIP')").message("spec.service.nodePort needs type NodePort or LoadBalancer"))]
+pub struct ProxyService {
+    /// Type of the Service. Default: `ClusterIP`.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub type_: Option<ServiceType>,
+    /// Port of the Service. Default: 8080.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: Option<i32>,
+    /// Port on each node, for types `NodePort` and `LoadBalancer`. Default: Kubernetes chooses one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 65535))]
+    pub node_port: Option<i32>,
+    /// Annotations, for example those that a cloud's load balancer reads.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 64))]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// Type of a Service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ServiceType {
+    /// Reachable inside the Kubernetes cluster.
+    #[default]
+    ClusterIP,
+    /// Reachable on a port of every node as well.
+    NodePort,
+    /// Reachable through a load balancer of the cloud as well.
+    LoadBalancer,
+}
+
+/// What each proxy is made from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProxyTemplate {
+    /// Labels and annotations of the proxies' pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<TemplateMetadata>,
+    /// The proxies' pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spec: Option<ProxyPodSpec>,
+}
+
+/// The pods of the proxies.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProxyPodSpec {
+    /// The image. Default: the operator's own when the ProxyGroup was made; it stays that one when the operator is
+    /// upgraded, and `status.updateAvailable` says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<Image>,
+    /// CPU and memory. Default: 100m, 256Mi.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+    /// What a proxy waits for before it stops.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pre_stop: Option<PreStop>,
+    /// How a proxy that stops finishes what it has begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<Drain>,
+}
+
+/// What a proxy waits for before it stops.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PreStop {
+    /// Seconds for which a proxy that is told to stop goes on taking connections, until all of the cluster has noticed
+    /// that it is gone from the Service. Default: 5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 300))]
+    pub sleep_seconds: Option<i32>,
+}
+
+/// How a proxy that stops finishes what it has begun.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Drain {
+    /// How long requests may take to finish; then they are cut. A number and a unit: `90s`, `2m`. Default: `2m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 8))]
+    #[x_kube(validation = Rule::new("self.matches('^[0-9]{1,6}(s|m|h)$')").message("spec.template.spec.drain.timeout must be a number and a unit, such as 90s or 2m"))]
+    pub timeout: Option<String>,
+}
+
+/// What is known of a ProxyGroup.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProxyGroupStatus {
+    /// The generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Proxies that exist.
+    #[serde(default)]
+    pub replicas: i32,
+    /// Proxies that are ready.
+    #[serde(default)]
+    pub ready_replicas: i32,
+    /// Proxies made from the template as it stands now.
+    #[serde(default)]
+    pub updated_replicas: i32,
+    /// Label selector of the proxies' pods, for the scale subresource.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
+    /// Where clients inside the Kubernetes cluster connect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// The proxies' image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// The operator's own image, where the proxies run another one because `template.spec.image` is unset and the
+    /// operator was upgraded since. Set `template.spec.image` to move to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update_available: Option<String>,
+    /// `Ready`, `Reconciling` and `Stalled`, as kstatus reads them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
+    pub conditions: Vec<Condition>,
+}
