@@ -7,6 +7,7 @@ pub mod api;
 pub mod cli;
 pub mod desired;
 pub mod follow;
+pub mod lifecycle;
 pub mod proxy;
 pub mod reconcile;
 pub mod routing;

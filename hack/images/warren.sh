@@ -20,8 +20,7 @@ warren_image() {
   if [ "$KIND" = kind ]; then
     warren_into_kind "$reference" "$binary"
   else
-    ensure_image "warren-$sum-$(key "$HACK/images/warren.sh")" "$reference" warren_recipe "$binary"
-    drop_old_warrens
+    ensure_image warren "$(key "$reference" "$(declare -f warren_recipe warren_files)")" "$reference" warren_recipe "$binary"
   fi
   tell_warren_image "$reference"
 }
@@ -41,9 +40,8 @@ warren_binary() { # builds it and prints its path; a dev build is stripped, for 
     cargo build --locked --profile "$profile" --package trino-warren --bin warren --target "$target" >&2) 9>&-
   folder=$(cargo metadata --manifest-path "$HACK/../Cargo.toml" --locked --no-deps --format-version 1 | jq -r .target_directory)/$target
   [ "$profile" = dev ] || { echo "$folder/$profile/warren"; return; }
-  mkdir -p "$IMAGES/work"
-  strip -o "$IMAGES/work/warren" "$folder/debug/warren"
-  echo "$IMAGES/work/warren"
+  strip -o "$folder/debug/warren-stripped" "$folder/debug/warren"
+  echo "$folder/debug/warren-stripped"
 }
 
 warren_files() { # BINARY FOLDER
@@ -52,6 +50,7 @@ warren_files() { # BINARY FOLDER
   cp /etc/ssl/certs/ca-certificates.crt "$2/etc/ssl/certs/"
   echo 'nonroot:x:65532:65532::/:/sbin/nologin' >"$2/etc/passwd"
   echo 'nonroot:x:65532:' >"$2/etc/group"
+  echo 'hosts: files dns' >"$2/etc/nsswitch.conf"
   chmod 1777 "$2/tmp"
 }
 
@@ -75,9 +74,4 @@ warren_into_kind() { # REFERENCE BINARY: docker alone, since kind needs it anywa
     -c 'ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt' - "$1" >/dev/null
   rm -r "$dir"
   kind load docker-image --name warren "$1" >&2
-}
-
-drop_old_warrens() { # each build of the binary leaves one: keep the newest three
-  # shellcheck disable=SC2012 # the names are ours, without spaces
-  ls -t "$IMAGES"/warren-*.tar | tail -n +4 | xargs -r rm -f
 }

@@ -1,1 +1,21 @@
-//! To come.
+//! From specs to Kubernetes objects and Trino's configuration. Pure: no client, no clock, no randomness, so that the same
+//! spec always gives the same objects.
+//!
+//! Every default that a user may leave out is applied here and nowhere else.
+
+pub mod cluster;
+pub mod gateway;
+pub mod group;
+pub mod labels;
+pub mod proxy_group;
+
+mod duration;
+mod image;
+mod metadata;
+mod quantity;
+mod revision;
+
+pub use duration::{InvalidDuration, parse_duration};
+pub use quantity::{InvalidQuantity, bytes, same_quantity};
+pub(crate) use revision::digest;
+pub use revision::{Component, Rendered, Revision, cluster_revision, proxy_revision};

@@ -2,8 +2,8 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use http::Uri;
-
+use super::address::Address;
+use super::codec::{TABLE_GZIP_KEY, TABLE_KEY};
 use super::table::{Cluster, ROUTING_TABLE_FORMAT, RoutingTable, Serving, Target};
 use crate::trino::ClusterName;
 
@@ -12,6 +12,7 @@ use crate::trino::ClusterName;
 pub struct Router {
     table: RoutingTable,
     clusters: HashMap<ClusterName, Arc<Cluster>>,
+    external: Option<Address>,
     default_group: Option<usize>,
 }
 
@@ -25,6 +26,9 @@ pub enum TableError {
     /// Written by a newer version than this one reads.
     #[error("format {0} is newer than this version reads (up to {ROUTING_TABLE_FORMAT}): upgrade this proxy")]
     Format(u32),
+    /// The address that clients see cannot be used.
+    #[error("externalUrl: {0:?} must be http://host or https://host, with a port or without, and without a path")]
+    ExternalUrl(String),
     /// Two groups share one name.
     #[error("groups: the name {0:?} is given twice: names of groups must differ")]
     GroupTwice(String),
@@ -70,6 +74,29 @@ pub enum TableError {
         /// The names that would do.
         known: String,
     },
+    /// The table is no JSON, or not of this shape.
+    #[error("it is not the JSON of a routing table: {0}")]
+    Json(String),
+    /// The compressed table is not gzip, or is cut off.
+    #[error("it is not gzip: {0}")]
+    Gzip(String),
+    /// Neither form of the table was given.
+    #[error("neither {TABLE_KEY} nor {TABLE_GZIP_KEY} is there")]
+    Absent,
+    /// The table does not fit into a ConfigMap, compressed as it is.
+    #[error("its {bytes} bytes, compressed, are over the {limit} that a ConfigMap has room for: split the gateway")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The most that is accepted.
+        limit: usize,
+    },
+    /// The compressed table grows beyond all reason.
+    #[error("it is over {limit} bytes when decompressed")]
+    Bomb {
+        /// The most that is accepted.
+        limit: u64,
+    },
 }
 
 impl Router {
@@ -81,6 +108,7 @@ impl Router {
         if table.format > ROUTING_TABLE_FORMAT {
             return Err(TableError::Format(table.format));
         }
+        let external = table.external_url.as_deref().map(check_external_url).transpose()?;
         let mut clusters = HashMap::new();
         for (index, group) in table.groups.iter().enumerate() {
             if table.groups[..index].iter().any(|other| other.name == group.name) {
@@ -99,12 +127,17 @@ impl Router {
             .as_ref()
             .map(|target| resolve(&table, "routing.default.group", target))
             .transpose()?;
-        Ok(Self { table, clusters, default_group })
+        Ok(Self { table, clusters, external, default_group })
     }
 
     /// The table that this was compiled from.
     pub fn table(&self) -> &RoutingTable {
         &self.table
+    }
+
+    /// Where clients see this gateway; none when the table leaves it to each request.
+    pub fn external(&self) -> Option<&Address> {
+        self.external.as_ref()
     }
 
     /// The cluster of that name, if the table holds it.
@@ -140,7 +173,7 @@ impl Router {
 }
 
 fn check_cluster(table: &RoutingTable, group: &str, cluster: &Cluster) -> Result<(), TableError> {
-    if !is_base_url(&cluster.url) {
+    if cluster.url.parse::<Address>().is_err() {
         return Err(TableError::Url {
             group: group.to_owned(),
             cluster: cluster.name.clone(),
@@ -155,10 +188,8 @@ fn check_cluster(table: &RoutingTable, group: &str, cluster: &Cluster) -> Result
     }
 }
 
-fn is_base_url(url: &str) -> bool {
-    let Ok(uri) = url.parse::<Uri>() else { return false };
-    let plain_host = uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
-    matches!(uri.scheme_str(), Some("http" | "https")) && plain_host && uri.path() == "/" && uri.query().is_none()
+fn check_external_url(url: &str) -> Result<Address, TableError> {
+    url.parse().map_err(|_| TableError::ExternalUrl(url.to_owned()))
 }
 
 fn resolve(table: &RoutingTable, field: &str, target: &Target) -> Result<usize, TableError> {
@@ -186,6 +217,7 @@ mod tests {
     fn table(clusters: Vec<Cluster>) -> RoutingTable {
         RoutingTable {
             format: 1,
+            external_url: None,
             groups: vec![Group { name: "adhoc".into(), strategy: Strategy::RoundRobin, clusters }],
             routing: Rules { default: Some(Target { group: "adhoc".into() }) },
             certificates: std::collections::BTreeMap::new(),
@@ -223,6 +255,8 @@ mod tests {
         bad_url.url = "http://a:8080/path".into();
         let mut bad_ca = cluster("a");
         bad_ca.ca = Some("x".into());
+        let mut bad_external = table(vec![]);
+        bad_external.external_url = Some("https://user@trino.example.com".into());
         let mut newer = table(vec![]);
         newer.format = 2;
         let mut twice = table(vec![cluster("a")]);
@@ -240,6 +274,10 @@ mod tests {
                 r#"groups[adhoc].clusters[a].url: "http://a:8080/path" must be http://host:port or https://host:port, without a path"#,
             ),
             (table(vec![bad_ca]), r#"groups[adhoc].clusters[a].ca: certificates holds no "x""#),
+            (
+                bad_external,
+                r#"externalUrl: "https://user@trino.example.com" must be http://host or https://host, with a port or without, and without a path"#,
+            ),
             (newer, "format 2 is newer than this version reads (up to 1): upgrade this proxy"),
             (twice, r#"groups: the name "adhoc" is given twice: names of groups must differ"#),
             (
@@ -248,16 +286,6 @@ mod tests {
             ),
         ] {
             assert_eq!(Router::compile(table).expect_err("a fault").to_string(), message);
-        }
-    }
-
-    #[test]
-    fn an_address_is_a_scheme_and_a_host_and_nothing_more() {
-        for url in ["http://a", "http://a:8080", "https://[::1]:8443/", "http://10.0.0.1:80"] {
-            assert!(is_base_url(url), "{url}");
-        }
-        for url in ["", "a:8080", "ftp://a", "http://user@a", "http://a/b", "http://a?x", "http://"] {
-            assert!(!is_base_url(url), "{url}");
         }
     }
 }

@@ -1,5 +1,10 @@
 //! What is true of Trino, whoever asks: names, properties files, what its logs say. No I/O of its own.
 
 mod name;
+pub mod properties;
+pub mod startup;
 
 pub use name::{ClusterName, InvalidClusterName};
+
+/// The port on which coordinator and workers speak HTTP, as in the official image.
+pub const HTTP_PORT: i32 = 8080;

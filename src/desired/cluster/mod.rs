@@ -1,0 +1,183 @@
+//! A TrinoCluster's objects. First [`render`]: the files and pods of a revision, done once and kept. Then [`objects`]: all
+//! that belongs to the cluster, from what was rendered.
+
+mod files;
+mod network;
+mod pods;
+mod workloads;
+
+use k8s_openapi::api::{
+    apps::v1::{ControllerRevision, Deployment},
+    core::v1::{ConfigMap, Secret, Service, ServiceAccount},
+    networking::v1::NetworkPolicy,
+    policy::v1::PodDisruptionBudget,
+};
+
+use super::{
+    labels::{self, CLUSTER, COMPONENT, Labels, MANAGED_BY, OWNER_UID, WARREN},
+    metadata::object_meta,
+    quantity::InvalidQuantity,
+    revision::{Component, Rendered, Revision},
+};
+use crate::api::{ServingIntent, TrinoClusterSpec};
+
+/// Key of the internal shared secret in the Secret [`ClusterIdentity::secret_name`].
+pub const SHARED_SECRET_KEY: &str = "shared-secret";
+
+/// Why a spec that admission let pass cannot be rendered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RenderError {
+    /// The memory of a component is no quantity.
+    #[error("spec.{component}.resources.memory: {fault}")]
+    Memory {
+        /// `coordinator` or `workers`.
+        component: &'static str,
+        /// What is wrong.
+        fault: InvalidQuantity,
+    },
+}
+
+/// Who a cluster is, as its objects carry it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterIdentity {
+    /// Name of the TrinoCluster.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its UID.
+    pub uid: String,
+}
+
+/// Everything that belongs to one cluster, but for the Secret (which is created once and never applied).
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClusterObjects {
+    /// What was rendered for the revision; immutable.
+    pub revision: ControllerRevision,
+    /// The account of all pods; it has no rights.
+    pub service_account: ServiceAccount,
+    /// Files of coordinator and workers; immutable, named by their content.
+    pub config_maps: Vec<ConfigMap>,
+    /// The coordinator's address.
+    pub service: Service,
+    /// Who may connect to coordinator and workers.
+    pub network_policies: Vec<NetworkPolicy>,
+    /// What evictions may take.
+    pub disruption_budgets: Vec<PodDisruptionBudget>,
+    /// The coordinator.
+    pub coordinator: Deployment,
+    /// The workers.
+    pub workers: Deployment,
+}
+
+impl ClusterIdentity {
+    /// Name of the coordinator's Deployment and Service.
+    pub fn coordinator_name(&self) -> String {
+        format!("{}-coordinator", self.name)
+    }
+
+    /// Name of the workers' Deployment.
+    pub fn worker_name(&self) -> String {
+        format!("{}-worker", self.name)
+    }
+
+    /// Name of the Secret that coordinator and workers share.
+    pub fn secret_name(&self) -> String {
+        format!("{}-internal", self.name)
+    }
+
+    /// Base URL of the coordinator inside the Kubernetes cluster.
+    pub fn coordinator_url(&self) -> String {
+        format!("http://{}.{}.svc:{}", self.coordinator_name(), self.namespace, crate::trino::HTTP_PORT)
+    }
+
+    /// The labels that select the pods of a component.
+    pub fn selector(&self, component: &str) -> Labels {
+        labels::labels([(CLUSTER, self.name.as_str()), (COMPONENT, component)])
+    }
+
+    /// The labels of everything that belongs to the cluster.
+    pub fn labels(&self, component: Option<&str>) -> Labels {
+        let mut labels = labels::labels([
+            ("app.kubernetes.io/name", "trino"),
+            ("app.kubernetes.io/instance", self.name.as_str()),
+            ("app.kubernetes.io/part-of", "trino"),
+            (MANAGED_BY, WARREN),
+            (CLUSTER, self.name.as_str()),
+            (OWNER_UID, self.uid.as_str()),
+        ]);
+        if let Some(component) = component {
+            labels.insert(COMPONENT.to_owned(), component.to_owned());
+        }
+        labels
+    }
+
+    /// The Secret that lets coordinator and workers trust each other, around a fresh random `value`.
+    pub fn secret(&self, value: String) -> Secret {
+        Secret {
+            metadata: object_meta(self.secret_name(), &self.namespace, &self.labels(None)),
+            immutable: Some(true),
+            string_data: Some([(SHARED_SECRET_KEY.to_owned(), value)].into()),
+            ..Secret::default()
+        }
+    }
+}
+
+/// Number of workers that a spec asks for.
+pub fn worker_replicas(spec: &TrinoClusterSpec) -> i32 {
+    spec.workers.as_ref().and_then(|workers| workers.replicas).unwrap_or(1)
+}
+
+/// Files and pods of a spec. Done once for each revision: what this version of Warren would render differently reaches a
+/// running cluster with its next revision only.
+///
+/// # Errors
+/// When the spec cannot be rendered; the message names the field.
+pub fn render(cluster: &ClusterIdentity, spec: &TrinoClusterSpec) -> Result<Rendered, RenderError> {
+    let coordinator =
+        pods::component(cluster, spec, labels::component::COORDINATOR, files::coordinator(cluster, spec)?);
+    let worker = pods::component(cluster, spec, labels::component::WORKER, files::worker(cluster, spec)?);
+    Ok(Rendered {
+        rendered_by: env!("CARGO_PKG_VERSION").to_owned(),
+        components: [
+            (labels::component::COORDINATOR.to_owned(), coordinator),
+            (labels::component::WORKER.to_owned(), worker),
+        ]
+        .into(),
+    })
+}
+
+/// All objects of a cluster from what was rendered for its revision and from what changes without a restart; none when
+/// `rendered` lacks a component.
+pub fn objects(
+    cluster: &ClusterIdentity,
+    spec: &TrinoClusterSpec,
+    revision: &Revision,
+    rendered: &Rendered,
+) -> Option<ClusterObjects> {
+    let coordinator = rendered.components.get(labels::component::COORDINATOR)?;
+    let worker = rendered.components.get(labels::component::WORKER)?;
+    let serves = spec.serving.unwrap_or_default() == ServingIntent::Active;
+    Some(ClusterObjects {
+        revision: workloads::revision(cluster, revision, rendered),
+        service_account: workloads::service_account(cluster),
+        config_maps: vec![
+            workloads::config_map(cluster, labels::component::COORDINATOR, coordinator),
+            workloads::config_map(cluster, labels::component::WORKER, worker),
+        ],
+        service: network::coordinator_service(cluster),
+        network_policies: network::policies(cluster),
+        disruption_budgets: workloads::disruption_budgets(cluster, serves),
+        coordinator: workloads::coordinator(cluster, revision, coordinator),
+        workers: workloads::workers(cluster, revision, worker, worker_replicas(spec)),
+    })
+}
+
+/// Name of the ControllerRevision that keeps what was rendered for `revision`.
+pub fn revision_name(cluster: &ClusterIdentity, revision: &Revision) -> String {
+    format!("{}-{revision}", cluster.name)
+}
+
+fn config_map_name(cluster: &ClusterIdentity, component: &str, part: &Component) -> String {
+    let files = serde_json::to_value(&part.files).expect("a map of strings is JSON");
+    format!("{}-{component}-{}", cluster.name, super::revision::digest(&files, 10))
+}

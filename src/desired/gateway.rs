@@ -1,0 +1,140 @@
+//! A gateway's routing table, and the ConfigMap that carries it to the proxies.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{ByteString, api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::OwnerReference};
+use sha2::{Digest, Sha256};
+
+use super::{
+    cluster::ClusterIdentity,
+    labels::{COMPONENT, GATEWAY, MANAGED_BY, WARREN, component, labels},
+    metadata::owned_meta,
+};
+use crate::{
+    api::{self, GroupSelection, Properties, ServingIntent, TrinoCluster, TrinoClusterGroup, TrinoGatewaySpec},
+    routing::{
+        Cluster, Group, ROUTING_TABLE_FORMAT, RoutingTable, Rules, Serving, Strategy, TableError, Target,
+        codec::{EncodedTable, TABLE_GZIP_KEY, TABLE_KEY},
+    },
+};
+
+/// A group behind the gateway, with all that its part of the table is made from.
+pub struct GroupInput<'a> {
+    /// The group.
+    pub group: &'a TrinoClusterGroup,
+    /// Its clusters that are not being deleted, oldest first.
+    pub clusters: Vec<&'a TrinoCluster>,
+    /// CA certificates in PEM by the name of the external cluster.
+    pub certificates: BTreeMap<String, String>,
+}
+
+/// Name of the ConfigMap that holds the routing table of the gateway `gateway`.
+pub fn config_map_name(gateway: &str) -> String {
+    format!("{gateway}-routing")
+}
+
+/// Whether `group` stands behind a gateway whose spec says `selection`.
+pub fn selects(selection: Option<&GroupSelection>, group: &str, group_labels: Option<&Properties>) -> bool {
+    let Some(selection) = selection else { return true };
+    if !selection.names.is_empty() {
+        return selection.names.iter().any(|name| name == group);
+    }
+    let Some(selector) = &selection.selector else { return true };
+    selector.match_labels.iter().all(|(key, value)| group_labels.and_then(|labels| labels.get(key)) == Some(value))
+}
+
+/// The routing table of a gateway. The group that the rules name is in it even when it does not exist yet, without
+/// clusters: its queries then get a clear answer, and the table is valid.
+pub fn routing_table(spec: &TrinoGatewaySpec, namespace: &str, groups: &[GroupInput<'_>]) -> RoutingTable {
+    let mut certificates = BTreeMap::new();
+    let mut table_groups: Vec<_> =
+        groups.iter().map(|input| group_entry(namespace, input, &mut certificates)).collect();
+    let default = spec.routing.as_ref().and_then(|routing| routing.default.as_ref());
+    if let Some(target) = default
+        && !table_groups.iter().any(|group| group.name == target.group)
+    {
+        table_groups.push(Group { name: target.group.clone(), strategy: Strategy::RoundRobin, clusters: Vec::new() });
+    }
+    RoutingTable {
+        format: ROUTING_TABLE_FORMAT,
+        external_url: spec.external_url.clone(),
+        groups: table_groups,
+        routing: Rules { default: default.map(|target| Target { group: target.group.clone() }) },
+        certificates,
+    }
+}
+
+fn group_entry(namespace: &str, input: &GroupInput<'_>, certificates: &mut BTreeMap<String, String>) -> Group {
+    let made = input.clusters.iter().filter_map(|cluster| made_cluster(namespace, cluster));
+    let external: Vec<_> = input
+        .group
+        .spec
+        .external
+        .iter()
+        .filter_map(|external| external_cluster(external, input, certificates))
+        .collect();
+    Group {
+        name: input.group.metadata.name.clone().unwrap_or_default(),
+        strategy: match input.group.spec.strategy.unwrap_or_default() {
+            api::Strategy::RoundRobin => Strategy::RoundRobin,
+        },
+        clusters: made.chain(external).collect(),
+    }
+}
+
+/// A cluster that Warren made is in the table once it was ready, and stays there until it is deleted.
+fn made_cluster(namespace: &str, cluster: &TrinoCluster) -> Option<Cluster> {
+    let was_ready = cluster.status.as_ref().and_then(|status| status.was_ready).unwrap_or(false);
+    let identity =
+        ClusterIdentity { name: cluster.metadata.name.clone()?, namespace: namespace.to_owned(), uid: String::new() };
+    let serving = match cluster.spec.serving.unwrap_or_default() {
+        ServingIntent::Active => Serving::Active,
+        ServingIntent::Drained => Serving::Draining,
+    };
+    let name = identity.name.parse().ok()?;
+    was_ready.then(|| Cluster { name, url: identity.coordinator_url(), serving, ca: None })
+}
+
+/// An external cluster whose certificate is missing is left out: to trust anyone in its stead would be worse.
+fn external_cluster(
+    external: &api::ExternalCluster,
+    input: &GroupInput<'_>,
+    certificates: &mut BTreeMap<String, String>,
+) -> Option<Cluster> {
+    let ca = match (&external.ca_secret_ref, input.certificates.get(&external.name)) {
+        (None, _) => None,
+        (Some(_), Some(pem)) => {
+            let digest = hex::encode(Sha256::digest(pem.as_bytes()));
+            certificates.insert(digest.clone(), pem.clone());
+            Some(digest)
+        }
+        (Some(_), None) => return None,
+    };
+    let name = external.name.parse().ok()?;
+    Some(Cluster { name, url: external.url.clone(), serving: Serving::Active, ca })
+}
+
+/// The ConfigMap that carries `table`.
+///
+/// # Errors
+/// When the table is too large for a ConfigMap.
+pub fn config_map(owner: &OwnerReference, namespace: &str, table: &RoutingTable) -> Result<ConfigMap, TableError> {
+    let labels = labels([
+        ("app.kubernetes.io/name", "warren"),
+        ("app.kubernetes.io/instance", owner.name.as_str()),
+        ("app.kubernetes.io/part-of", "trino"),
+        (MANAGED_BY, WARREN),
+        (COMPONENT, component::ROUTING),
+        (GATEWAY, owner.name.as_str()),
+    ]);
+    let (data, binary_data) = match table.encode()? {
+        EncodedTable::Json(text) => (Some(BTreeMap::from([(TABLE_KEY.to_owned(), text)])), None),
+        EncodedTable::Gzip(bytes) => (None, Some(BTreeMap::from([(TABLE_GZIP_KEY.to_owned(), ByteString(bytes))]))),
+    };
+    Ok(ConfigMap {
+        metadata: owned_meta(config_map_name(&owner.name), namespace, &labels, owner),
+        data,
+        binary_data,
+        immutable: None,
+    })
+}

@@ -1,0 +1,133 @@
+//! A group's TrinoClusters: their names and what stands in them.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use kube::api::ObjectMeta;
+
+use super::{
+    duration::{InvalidDuration, parse_duration},
+    labels::{DRAINING_SINCE, GROUP, Labels, MANAGED_BY, OWNER_UID, REVISION, WARREN},
+    revision::{Revision, cluster_revision},
+};
+use crate::api::{ClusterTemplate, ServingIntent, TrinoCluster, TrinoClusterGroupSpec};
+
+/// Who a group is, as its clusters carry it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupIdentity {
+    /// Name of the TrinoClusterGroup.
+    pub name: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its UID.
+    pub uid: String,
+}
+
+impl GroupIdentity {
+    /// The name of the group's cluster number `ordinal`: never used again, since the UID is in it and ordinals only grow.
+    pub fn cluster_name(&self, ordinal: i64) -> String {
+        let uid: String = self.uid.chars().filter(char::is_ascii_hexdigit).take(4).collect();
+        format!("{}-{uid}-{ordinal}", self.name)
+    }
+
+    /// The number in a cluster's name; none for a name that no group gives.
+    pub fn ordinal(cluster: &str) -> Option<i64> {
+        cluster.rsplit_once('-')?.1.parse().ok()
+    }
+
+    /// The labels of the group's clusters.
+    pub fn labels(&self) -> Labels {
+        super::labels::labels([
+            ("app.kubernetes.io/name", "trino"),
+            ("app.kubernetes.io/part-of", "trino"),
+            (MANAGED_BY, WARREN),
+            (GROUP, self.name.as_str()),
+            (OWNER_UID, self.uid.as_str()),
+        ])
+    }
+
+    /// The labels that select the group's clusters.
+    pub fn selector(&self) -> Labels {
+        super::labels::labels([(GROUP, self.name.as_str())])
+    }
+
+    /// A cluster of the template as it stands now, which takes new queries once it is ready.
+    pub fn cluster(&self, name: &str, template: &ClusterTemplate) -> TrinoCluster {
+        let metadata = template.metadata.clone().unwrap_or_default();
+        let revision = cluster_revision(&template.spec);
+        let mut labels = metadata.labels;
+        labels.extend(self.labels());
+        labels.insert(REVISION.to_owned(), revision.to_string());
+        let mut spec = template.spec.clone();
+        spec.serving = Some(ServingIntent::Active);
+        self.object(name, labels, metadata.annotations, spec)
+    }
+
+    /// `cluster` as it is, but draining since `since` (RFC 3339).
+    pub fn drained(&self, cluster: &TrinoCluster, since: String) -> TrinoCluster {
+        let mut spec = cluster.spec.clone();
+        spec.serving = Some(ServingIntent::Drained);
+        let revision = self.revision_of(cluster);
+        let mut labels = self.labels();
+        labels.insert(REVISION.to_owned(), revision.to_string());
+        let name = cluster.metadata.name.clone().unwrap_or_default();
+        self.object(&name, labels, BTreeMap::from([(DRAINING_SINCE.to_owned(), since)]), spec)
+    }
+
+    /// The revision that a cluster of the group was made from.
+    pub fn revision_of(&self, cluster: &TrinoCluster) -> Revision {
+        let label = cluster.metadata.labels.as_ref().and_then(|labels| labels.get(REVISION)).cloned();
+        label.map_or_else(|| cluster_revision(&cluster.spec), Revision::from)
+    }
+
+    fn object(
+        &self,
+        name: &str,
+        labels: Labels,
+        annotations: BTreeMap<String, String>,
+        spec: crate::api::TrinoClusterSpec,
+    ) -> TrinoCluster {
+        TrinoCluster {
+            metadata: ObjectMeta {
+                name: Some(name.to_owned()),
+                namespace: Some(self.namespace.clone()),
+                labels: Some(labels),
+                annotations: (!annotations.is_empty()).then_some(annotations),
+                ..ObjectMeta::default()
+            },
+            spec,
+            status: None,
+        }
+    }
+}
+
+/// Number of clusters that a spec asks for.
+pub fn replicas(spec: &TrinoClusterGroupSpec) -> usize {
+    let asked = spec.replicas.unwrap_or(i32::from(spec.template.is_some()));
+    if spec.template.is_some() { usize::try_from(asked).unwrap_or(0) } else { 0 }
+}
+
+/// How long a cluster that was replaced goes on serving.
+///
+/// # Errors
+/// When the text is no duration (admission lets none such pass).
+pub fn drain_timeout(spec: &TrinoClusterGroupSpec) -> Result<Duration, InvalidDuration> {
+    let text = spec.rollout.as_ref().and_then(|rollout| rollout.drain_timeout.as_deref());
+    parse_duration(text.unwrap_or("10m"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clusters_name_tells_its_group_and_its_number() {
+        let group = GroupIdentity {
+            name: "adhoc".into(),
+            namespace: "trino".into(),
+            uid: "7f3a91c2-0000-0000-0000-000000000000".into(),
+        };
+        assert_eq!(group.cluster_name(12), "adhoc-7f3a-12");
+        assert_eq!(GroupIdentity::ordinal("adhoc-7f3a-12"), Some(12));
+        assert_eq!(GroupIdentity::ordinal("adhoc"), None);
+    }
+}

@@ -1,0 +1,132 @@
+//! Revisions: the hash of what a user wrote, and what was rendered from it once and for all.
+
+use std::{collections::BTreeMap, fmt};
+
+use k8s_openapi::api::core::v1::PodTemplateSpec;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::api::{ProxyGroupSpec, TrinoClusterSpec};
+
+/// The first 10 hexadecimal digits of the SHA-256 of what the user wrote, defaults left out.
+///
+/// A newer version of Warren with other defaults computes the same revision, finds what the older one rendered for it,
+/// and restarts nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Revision(String);
+
+/// What was rendered for a revision. It is kept beside the workload, in an immutable ControllerRevision.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rendered {
+    /// The version of Warren that rendered it.
+    pub rendered_by: String,
+    /// The parts by their name, for example `coordinator`.
+    pub components: BTreeMap<String, Component>,
+}
+
+/// One workload of a revision.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Component {
+    /// Configuration files by name; empty when the workload has none.
+    #[serde(default)]
+    pub files: BTreeMap<String, String>,
+    /// The pods.
+    pub template: PodTemplateSpec,
+}
+
+impl Revision {
+    /// The digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn of(written: Value) -> Self {
+        Self(digest(&without_nulls(written), 10))
+    }
+}
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<String> for Revision {
+    fn from(digits: String) -> Self {
+        Self(digits)
+    }
+}
+
+/// The first `digits` hexadecimal digits of the SHA-256 of a value's JSON, whatever the order of its keys.
+pub(crate) fn digest(value: &Value, digits: usize) -> String {
+    let mut text = hex::encode(Sha256::digest(value.to_string().as_bytes()));
+    text.truncate(digits);
+    text
+}
+
+/// The revision of a cluster's spec: all of it but what changes without a restart.
+pub fn cluster_revision(spec: &TrinoClusterSpec) -> Revision {
+    let mut spec = spec.clone();
+    spec.paused = None;
+    spec.serving = None;
+    if let Some(workers) = &mut spec.workers {
+        // Without workers the coordinator runs the queries, so the step from or to 0 is another configuration.
+        workers.replicas = workers.replicas.filter(|replicas| *replicas == 0);
+    }
+    Revision::of(serde_json::to_value(spec).expect("a spec is JSON by its type"))
+}
+
+/// The revision of a ProxyGroup: its pods alone.
+pub fn proxy_revision(spec: &ProxyGroupSpec) -> Revision {
+    let written = serde_json::json!({"gateway": spec.gateway, "template": spec.template});
+    Revision::of(written)
+}
+
+/// Drops nulls and empty objects, so that `coordinator: {}` and no coordinator are one revision.
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => fields
+            .into_iter()
+            .map(|(key, value)| (key, without_nulls(value)))
+            .filter(|(_, value)| !(value.is_null() || value.as_object().is_some_and(serde_json::Map::is_empty)))
+            .collect::<BTreeMap<_, _>>()
+            .into_iter()
+            .collect(),
+        Value::Array(items) => items.into_iter().map(without_nulls).collect(),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn revision(yaml: &str) -> Revision {
+        cluster_revision(&serde_saphyr::from_str(yaml).expect("a spec"))
+    }
+
+    #[test]
+    fn a_revision_is_what_the_user_wrote() {
+        // A literal: were it to change, every cluster would restart at the next upgrade of the operator.
+        assert_eq!(revision("version: '476'").as_str(), "22540423fa");
+        assert_eq!(revision("{version: '476', coordinator: {}, config: {}}"), revision("version: '476'"));
+        assert_ne!(revision("version: '477'"), revision("version: '476'"));
+        assert_ne!(revision("{version: '476', config: {a: b}}"), revision("version: '476'"));
+    }
+
+    #[test]
+    fn what_restarts_nothing_makes_no_revision() {
+        let base = revision("{version: '476', workers: {replicas: 2}}");
+        for same in [
+            "{version: '476', workers: {replicas: 5}}",
+            "{version: '476', workers: {}}",
+            "{version: '476', paused: true, serving: Drained}",
+        ] {
+            assert_eq!(revision(same), base, "{same}");
+        }
+        assert_ne!(revision("{version: '476', workers: {replicas: 0}}"), base);
+    }
+}
