@@ -22,19 +22,18 @@ KIND=${WARREN_CLUSTER_KIND:-}
 main() {
   local what=${1:-} version
   case $what in
-    base) lock "$IMAGES/.lock" images.sh; base_images ;;
+    base) base_images ;;
     trino)
       shift
       (($#)) || die "which Trino? For example: images.sh trino $TRINO_VERSIONS"
-      lock "$IMAGES/.lock" images.sh
       for version in "$@"; do trino_image "$version"; done
       ;;
-    warren) lock "$IMAGES/.lock" images.sh; warren_image ;;
+    warren) warren_image ;;
     all)
-      "$0" base
+      "$HACK/images.sh" base
       # shellcheck disable=SC2086 # a list of words
-      "$0" trino $TRINO_VERSIONS
-      "$0" warren
+      "$HACK/images.sh" trino $TRINO_VERSIONS
+      "$HACK/images.sh" warren
       ;;
     *) die "usage: images.sh base | trino VERSION… | warren | all" ;;
   esac

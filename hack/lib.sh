@@ -26,7 +26,7 @@ need_root_linux() { # WHAT
 
 java_home() { # the folder of a JDK 25, which Trino needs; machines often have an older one as their default
   local home
-  for home in "${WARREN_JAVA_HOME:-}" /usr/lib/jvm/*25*; do
+  for home in ${WARREN_JAVA_HOME:+"$WARREN_JAVA_HOME"} /usr/lib/jvm/*25*; do
     [ -x "$home/bin/java" ] && { echo "$home"; return; }
   done
   die "no JDK 25 below /usr/lib/jvm; set WARREN_JAVA_HOME"

@@ -10,17 +10,10 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-# Addresses, as kubeadm and kind have them; ports that may meet a stranger's are not the usual ones.
-SERVICE_CIDR=10.96.0.0/16 API_SERVICE_IP=10.96.0.1 DNS_SERVICE_IP=10.96.0.10
-POD_CIDR=10.244.0.0/16 NODE_POD_CIDR=10.244.0.0/24
-API_PORT=6443 ETCD_PORT=23790 ETCD_PEER_PORT=23800
-PORTS=("$API_PORT" "$ETCD_PORT" "$ETCD_PEER_PORT" 10248 10249 10250 10256 10257 10259)
-CGROUP=warren-node CNI_NETWORK=warren-node NFT_TABLE=warren-node
-PAUSE_IMAGE=localhost/pause:1
 export KUBECONFIG=$NODE_FILES/kubeconfig WARREN_CLUSTER_KIND=node
 COMPLETE=$NODE_RUN/complete # the last thing that `up` writes: which settings, and in which run of the machine
 
-for part in processes pki config host; do
+for part in settings processes pki config host; do
   # shellcheck source=/dev/null
   source "$HACK/node/$part.sh"
 done

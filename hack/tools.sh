@@ -131,6 +131,7 @@ trino() { # the command line client: a jar and a wrapper that finds a JDK
   run_logged "downloading trino-cli" "$LOGS/trino-cli.log" mvn -B -q dependency:copy \
     -Dartifact="io.trino:trino-cli:$TRINO_CLI_VERSION:jar:executable" -DoutputDirectory="$out"
   mv "$out/trino-cli-$TRINO_CLI_VERSION-executable.jar" "$out/trino-cli.jar"
+  # shellcheck disable=SC2016 # for the wrapper to expand
   { # the wrapper carries its own copy of java_home, for it must work without this folder
     printf '#!/usr/bin/env bash\nset -euo pipefail\ndie() { echo "error: $*" >&2; exit 1; }\n'
     declare -f java_home

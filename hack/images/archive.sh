@@ -1,5 +1,5 @@
 # Building an image with buildah into an archive, and loading an archive into the local node. To be sourced by
-# images.sh, under its lock.
+# images.sh.
 # shellcheck shell=bash
 
 IMAGES=$WARREN_CACHE/images
@@ -7,25 +7,32 @@ IMAGES=$WARREN_CACHE/images
 # A storage of our own: whatever an interrupted build left in it can be thrown away without asking.
 build() { command buildah --root "$IMAGES/storage" --runroot "$IMAGES/run" --log-level error "$@"; }
 
-key() { # FILE-OR-WORD…: 12 characters that change whenever one of the files' content or the words does
-  local part
-  for part in "$@"; do if [ -f "$part" ]; then sha256sum <"$part"; else echo "$part"; fi; done | sha256sum | cut -c1-12
+key() { printf '%s\n' "$@" | sha256sum | cut -c1-12; } # WORD…: changes with any of them
+
+archive() { echo "$IMAGES/$1-$2.tar"; } # NAME KEY
+
+ensure_image() { # NAME KEY REFERENCE RECIPE ARGUMENT…: RECIPE gets the reference and builds that into the storage
+  local file
+  file=$(archive "$1" "$2")
+  [ -s "$file" ] || build_archive "$file" "$1" "${@:3}"
+  load "$file" "$3"
 }
 
-ensure_image() { # ARCHIVE_NAME REFERENCE RECIPE ARGUMENT…: RECIPE gets the reference and builds that into the storage
-  local archive=$IMAGES/$1.tar reference=$2
-  shift 2
-  if [ ! -s "$archive" ]; then
+build_archive() { # FILE NAME REFERENCE RECIPE ARGUMENT…: one at a time; what is there need not wait for it
+  local file=$1 name=$2 reference=$3
+  lock "$IMAGES/.lock" images.sh
+  if [ ! -s "$file" ]; then
     step "Image $reference"
     "$HACK/tools.sh" packages 9>&-
     build rm --all >/dev/null
-    "$1" "$reference" "${@:2}"
-    rm -f "$archive.new"
-    build push -q "$reference" "docker-archive:$archive.new:$reference" >/dev/null
+    "$4" "$reference" "${@:5}"
+    rm -f "$file.new"
+    build push -q "$reference" "docker-archive:$file.new:$reference" >/dev/null
     build rmi -f "$reference" >/dev/null
-    mv "$archive.new" "$archive"
+    mv "$file.new" "$file"
+    find "$IMAGES" -maxdepth 1 -name "$name-????????????.tar" ! -path "$file" -delete # of older content
   fi
-  load "$archive" "$reference"
+  exec 9>&- # unlocked
 }
 
 load() { # ARCHIVE REFERENCE: a mark below the node's folder tells what its containerd has

@@ -2,13 +2,14 @@
 # shellcheck shell=bash
 
 base_images() {
-  [ "$KIND" != kind ] && [ "$KIND" != existing ] || { info "a $KIND cluster brings its own base images"; return; }
+  case $KIND in kind | existing) info "a $KIND cluster brings its own base images"; return ;; esac
   "$HACK/tools.sh" coredns metrics-server 9>&-
-  local recipe=$HACK/images/base.sh name version
-  ensure_image "pause-$(key "$recipe")" localhost/pause:1 pause_recipe
+  local name version
+  ensure_image pause "$(key "$(declare -f pause_recipe program_recipe)")" localhost/pause:1 pause_recipe
   for name in coredns metrics-server; do
     case $name in coredns) version=$COREDNS_VERSION ;; *) version=$METRICS_SERVER_VERSION ;; esac
-    ensure_image "$name-$version-$(key "$recipe")" "localhost/$name:$version" program_recipe "$TOOLS/$name-$version/$name"
+    ensure_image "$name" "$(key "$version" "$(declare -f program_recipe)")" "localhost/$name:$version" \
+      program_recipe "$TOOLS/$name-$version/$name"
   done
 }
 

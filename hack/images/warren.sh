@@ -20,8 +20,7 @@ warren_image() {
   if [ "$KIND" = kind ]; then
     warren_into_kind "$reference" "$binary"
   else
-    ensure_image "warren-$sum-$(key "$HACK/images/warren.sh")" "$reference" warren_recipe "$binary"
-    drop_old_warrens
+    ensure_image warren "$(key "$reference" "$(declare -f warren_recipe warren_files)")" "$reference" warren_recipe "$binary"
   fi
   tell_warren_image "$reference"
 }
@@ -75,9 +74,4 @@ warren_into_kind() { # REFERENCE BINARY: docker alone, since kind needs it anywa
     -c 'ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt' - "$1" >/dev/null
   rm -r "$dir"
   kind load docker-image --name warren "$1" >&2
-}
-
-drop_old_warrens() { # each build of the binary leaves one: keep the newest three
-  # shellcheck disable=SC2012 # the names are ours, without spaces
-  ls -t "$IMAGES"/warren-*.tar | tail -n +4 | xargs -r rm -f
 }

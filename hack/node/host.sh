@@ -3,12 +3,13 @@
 # anywhere. To be sourced by node.sh.
 # shellcheck shell=bash
 
-SYSCTLS=(net.ipv4.ip_forward vm.overcommit_memory kernel.panic kernel.panic_on_oops) # which kubelet sets, but the first
-
 host_ip() { ip -4 -json route get 192.0.2.254 2>/dev/null | jq -er '.[0].prefsrc' || hostname -I | cut -d' ' -f1; }
 node_name() { hostname | tr '[:upper:]' '[:lower:]'; }
 
-prepare_network() { # pods may go out under the host's address; one table, so that one command undoes it
+# Pods may go out under the host's address. Nothing for a Service's address may: until kube-proxy knows the Service, its
+# packets would leave this machine, and whoever answers there would be taken for the Service.
+# One table, so that one command undoes it.
+prepare_network() {
   [ -e "$NODE_STATE/sysctl" ] || sysctl "${SYSCTLS[@]}" >"$NODE_STATE/sysctl"
   sysctl -qw net.ipv4.ip_forward=1
   nft -f - <<NFT
@@ -16,6 +17,14 @@ table ip $NFT_TABLE {
   chain postrouting {
     type nat hook postrouting priority srcnat;
     ip saddr $NODE_POD_CIDR ip daddr != $NODE_POD_CIDR masquerade
+  }
+  chain output {
+    type filter hook output priority filter;
+    ip daddr $SERVICE_CIDR reject
+  }
+  chain forward {
+    type filter hook forward priority filter;
+    ip daddr $SERVICE_CIDR reject
   }
 }
 NFT
@@ -84,11 +93,14 @@ remove_files() { # never below a mount: it may be somebody's hostPath
   local file
   [ -z "$(mounts)" ] || die "still mounted, so nothing is deleted: $(mounts | tr '\n' ' ')"
   # shims put their sockets where containerd's default state is
-  find "$NODE_RUN" -maxdepth 5 -name address -exec cat {} + 2>/dev/null | tr '\0' '\n' |
-    sed -n 's|.*unix://\(/run/containerd/s/[0-9a-f]*\).*|\1|p' | while read -r file; do rm -f "$file"; done
+  find "$NODE_RUN" -maxdepth 5 -name address -exec grep -oh '/run/containerd/s/[0-9a-f]*' {} + 2>/dev/null |
+    while read -r file; do rm -f "$file"; done
   rmdir /run/containerd/s /run/containerd 2>/dev/null || true
   find /var/log/containers -lname "$NODE_STATE/*" -delete 2>/dev/null || true
   rmdir /var/log/containers 2>/dev/null || true
+  # kubelet and containerd make these wherever their roots are; they stay if anything else lives in them
+  rm -f /var/lib/kubelet/device-plugins/kubelet.sock
+  rmdir -p --ignore-fail-on-non-empty /var/lib/kubelet/device-plugins /usr/libexec/kubernetes/kubelet-plugins/volume/exec 2>/dev/null || true
   rm -rf --one-file-system "$NODE_STATE" "$NODE_RUN"
   rm -f "$KUBECONFIG"
 }

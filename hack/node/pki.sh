@@ -18,7 +18,7 @@ write_certificates() {
   ip=$(host_ip) node=$(node_name)
   mkdir -p "$NODE_STATE/pki"
   chmod 700 "$NODE_STATE/pki"
-  cd "$NODE_STATE/pki"
+  cd "$NODE_STATE/pki" || return
   authority ca
   authority front-proxy-ca
   certificate apiserver ca /CN=kube-apiserver \

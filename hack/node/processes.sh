@@ -1,9 +1,6 @@
 # The node's processes: which there are, how each is started, how they are ended. To be sourced by node.sh.
 # shellcheck shell=bash
 
-DAEMONS=(etcd containerd kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy)
-PROGRAMS=("${DAEMONS[@]}" containerd-shim-runc-v2 runc)
-
 # /proc is the only record: a pid file can be missing or name a stranger after a crash. A process is the node's when it
 # runs one of the node's programs and its command line names the node's folders. Whoever kills looks it up just before.
 processes() { # PROGRAM…: prints the pid and the program of each
