@@ -44,15 +44,23 @@ deploy() { # cluster DNS and metrics
   done | kubectl apply -f - >/dev/null
 }
 
-remove_all() { # kubelet and the controllers first, or they would put back what is removed after them
-  kill_processes kubelet kube-controller-manager kube-scheduler kube-proxy
-  kill_processes containerd runc containerd-shim-runc-v2
-  kill_pods
-  kill_processes kube-apiserver etcd
-  remove_mounts
-  remove_network
-  remove_cgroups
-  remove_files
+# Goes on past every failure, for it must manage from any half of a node; what counts is what is left at its end.
+# kubelet and the controllers go first, or they would put back what is removed after them.
+remove_all() {
+  local left
+  (
+    set +e +o pipefail
+    kill_processes kubelet kube-controller-manager kube-scheduler kube-proxy
+    kill_processes containerd runc containerd-shim-runc-v2
+    kill_pods
+    kill_processes kube-apiserver etcd
+    remove_mounts
+    remove_network
+    remove_cgroups
+    remove_files
+  ) || true
+  left=$(leftovers)
+  [ -z "$left" ] || die "these are left of the node:"$'\n'"$left"
 }
 
 explain_and_die() { # MESSAGE
@@ -106,13 +114,10 @@ fresh() {
 up() { if complete; then resume; else fresh; fi; }
 
 down() {
-  local left
   [ -n "$(leftovers)" ] || { say "The node is down already."; return; }
   step "Removing the node"
   rm -f "$COMPLETE" # from here on, `up` starts afresh
   remove_all
-  left=$(leftovers)
-  [ -z "$left" ] || die "these are left:"$'\n'"$left"
   step "The node is down, and nothing of it is left."
 }
 

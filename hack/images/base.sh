@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 
 base_images() {
-  case $KIND in kind | existing) info "a $KIND cluster brings its own base images"; return ;; esac
+  case $KIND in kind | existing) info "base: the cluster ($KIND) brings its own"; return ;; esac
   "$HACK/tools.sh" coredns metrics-server 9>&-
   local name version
   ensure_image pause "$(key "$(declare -f pause_recipe program_recipe)")" localhost/pause:1 pause_recipe

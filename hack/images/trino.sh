@@ -1,6 +1,6 @@
-# Trino in the layout of the official image: the user 1000, /usr/lib/trino, /etc/trino, /data/trino, run-trino and
-# health-check, the client as /usr/bin/trino. Built from Maven's server tarball with the few plugins that the tests use, on a Debian with a trimmed
-# Java, when the official one cannot be pulled. To be sourced by images.sh.
+# Trino: the official image, or, when it cannot be pulled, one in its layout: the user 1000, /usr/lib/trino, /etc/trino,
+# /data/trino, run-trino and health-check, the client as /usr/bin/trino. That is built from Maven's server tarball with
+# the few plugins that the tests use, on a Debian with a trimmed Java. To be sourced by images.sh.
 # shellcheck shell=bash
 
 TRINO_PLUGINS="tpch tpcds memory blackhole jmx http-event-listener password-authenticators resource-group-managers
@@ -10,7 +10,7 @@ JAVA_MODULES+=,jdk.attach,jdk.jcmd,jdk.naming.dns,jdk.security.auth,jdk.jfr,jdk.
 
 trino_image() { # VERSION
   local reference=docker.io/trinodb/trino:$1 own recipe=trino_recipe
-  case $KIND in kind | existing) info "$reference: a $KIND cluster pulls it by itself"; return ;; esac
+  case $KIND in kind | existing) info "$reference: the cluster ($KIND) pulls it by itself"; return ;; esac
   own=$(key "$1" "$TRINO_PLUGINS" "$TRINO_CLI_VERSION" "$(base_key)" "$(declare -f trino_server commit_trino)" \
     "$(find "$HACK/images/trino" -type f | sort | xargs tail -n +1)")
   if [ -s "$(archive "trino-$1" official)" ]; then

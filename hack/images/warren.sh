@@ -40,9 +40,8 @@ warren_binary() { # builds it and prints its path; a dev build is stripped, for 
     cargo build --locked --profile "$profile" --package trino-warren --bin warren --target "$target" >&2) 9>&-
   folder=$(cargo metadata --manifest-path "$HACK/../Cargo.toml" --locked --no-deps --format-version 1 | jq -r .target_directory)/$target
   [ "$profile" = dev ] || { echo "$folder/$profile/warren"; return; }
-  mkdir -p "$IMAGES/work"
-  strip -o "$IMAGES/work/warren" "$folder/debug/warren"
-  echo "$IMAGES/work/warren"
+  strip -o "$folder/debug/warren-stripped" "$folder/debug/warren"
+  echo "$folder/debug/warren-stripped"
 }
 
 warren_files() { # BINARY FOLDER
@@ -51,6 +50,7 @@ warren_files() { # BINARY FOLDER
   cp /etc/ssl/certs/ca-certificates.crt "$2/etc/ssl/certs/"
   echo 'nonroot:x:65532:65532::/:/sbin/nologin' >"$2/etc/passwd"
   echo 'nonroot:x:65532:' >"$2/etc/group"
+  echo 'hosts: files dns' >"$2/etc/nsswitch.conf"
   chmod 1777 "$2/tmp"
 }
 

@@ -35,7 +35,7 @@ pod_links() { ip -json route show root "$NODE_POD_CIDR" 2>/dev/null | jq -r '.[]
 
 remove_network() {
   local line link id
-  pod_links | while read -r link; do ip link delete "$link" 2>/dev/null || true; done
+  pod_links | while read -r link; do ip link delete "$link" 2>/dev/null; done
   nft_tables | while read -r line; do nft delete "$line"; done
   # libcni's record of each attachment, and of the same container's loopback
   for line in /var/lib/cni/results/"$CNI_NETWORK"-*; do
@@ -43,8 +43,8 @@ remove_network() {
     id=${line#"/var/lib/cni/results/$CNI_NETWORK-"} id=${id%-*}
     rm -f "$line" "/var/lib/cni/results/cni-loopback-$id-lo"
   done
-  rmdir /var/lib/cni/results /var/lib/cni 2>/dev/null || true
-  [ ! -s "$NODE_STATE/sysctl" ] || sysctl -qp "$NODE_STATE/sysctl" || true
+  rmdir /var/lib/cni/results /var/lib/cni 2>/dev/null
+  [ ! -s "$NODE_STATE/sysctl" ] || sysctl -qp "$NODE_STATE/sysctl"
 }
 
 # kubelet wants its root cgroup to exist in every hierarchy. A cpuset without CPUs and memory nodes takes no process.
@@ -69,7 +69,7 @@ kill_pods() { # whatever is in the pods' cgroups; a frozen process (runc was cut
   local file pid begin=$SECONDS
   find "/sys/fs/cgroup/freezer/$CGROUP" -name freezer.state 2>/dev/null | while read -r file; do echo THAWED >"$file"; done
   while pod_pids | grep -q . && ((SECONDS - begin < 15)); do
-    pod_pids | while read -r pid; do kill -9 "$pid" 2>/dev/null || true; done
+    pod_pids | while read -r pid; do kill -9 "$pid" 2>/dev/null; done
     sleep 0.1
   done
 }
@@ -77,7 +77,7 @@ kill_pods() { # whatever is in the pods' cgroups; a frozen process (runc was cut
 remove_cgroups() { # the kernel needs a moment after the last process
   local begin=$SECONDS
   while [ -n "$(cgroups)" ] && ((SECONDS - begin < 10)); do
-    cgroups | while read -r dir; do find "$dir" -depth -type d -exec rmdir {} + 2>/dev/null || true; done
+    cgroups | while read -r dir; do find "$dir" -depth -type d -exec rmdir {} + 2>/dev/null; done
     sleep 0.1
   done
 }
@@ -86,7 +86,7 @@ mounts() { awk -v a="$NODE_STATE/" -v b="$NODE_RUN/" 'index($5, a) == 1 || index
 
 remove_mounts() { # newest first; several may lie over each other
   local path
-  mounts | tac | while read -r path; do umount "$path" 2>/dev/null || umount -l "$path" 2>/dev/null || true; done
+  mounts | tac | while read -r path; do umount "$path" 2>/dev/null || umount -l "$path"; done
 }
 
 remove_files() { # never below a mount: it may be somebody's hostPath
@@ -95,12 +95,12 @@ remove_files() { # never below a mount: it may be somebody's hostPath
   # shims put their sockets where containerd's default state is
   find "$NODE_RUN" -maxdepth 5 -name address -exec grep -oh '/run/containerd/s/[0-9a-f]*' {} + 2>/dev/null |
     while read -r file; do rm -f "$file"; done
-  rmdir /run/containerd/s /run/containerd 2>/dev/null || true
-  find /var/log/containers -lname "$NODE_STATE/*" -delete 2>/dev/null || true
-  rmdir /var/log/containers 2>/dev/null || true
+  rmdir /run/containerd/s /run/containerd 2>/dev/null
+  find /var/log/containers -lname "$NODE_STATE/*" -delete 2>/dev/null
+  rmdir /var/log/containers 2>/dev/null
   # kubelet and containerd make these wherever their roots are; they stay if anything else lives in them
   rm -f /var/lib/kubelet/device-plugins/kubelet.sock
-  rmdir -p --ignore-fail-on-non-empty /var/lib/kubelet/device-plugins /usr/libexec/kubernetes/kubelet-plugins/volume/exec 2>/dev/null || true
+  rmdir -p --ignore-fail-on-non-empty /var/lib/kubelet/device-plugins /usr/libexec/kubernetes/kubelet-plugins/volume/exec 2>/dev/null
   rm -rf --one-file-system "$NODE_STATE" "$NODE_RUN"
   rm -f "$KUBECONFIG"
 }

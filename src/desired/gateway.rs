@@ -13,8 +13,8 @@ use super::{
 use crate::{
     api::{self, GroupSelection, Properties, ServingIntent, TrinoCluster, TrinoClusterGroup, TrinoGatewaySpec},
     routing::{
-        Cluster, EncodedTable, Group, ROUTING_TABLE_FORMAT, RoutingTable, Rules, Serving, Strategy, TABLE_GZIP_KEY,
-        TABLE_KEY, TableError, Target,
+        Cluster, Group, ROUTING_TABLE_FORMAT, RoutingTable, Rules, Serving, Strategy, TableError, Target,
+        codec::{EncodedTable, TABLE_GZIP_KEY, TABLE_KEY},
     },
 };
 

@@ -17,4 +17,5 @@ mod revision;
 
 pub use duration::{InvalidDuration, parse_duration};
 pub use quantity::{InvalidQuantity, bytes, same_quantity};
+pub(crate) use revision::digest;
 pub use revision::{Component, Rendered, Revision, cluster_revision, proxy_revision};

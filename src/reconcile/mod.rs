@@ -1,1 +1,232 @@
-//! To come.
+//! The control plane: watches the objects, brings what they ask for about, and tells how it went.
+//!
+//! Each kind has a file of its own with the same steps: fetch → check → build → apply → status. What is to be built
+//! stands in `desired`, what is to be decided in `lifecycle`; only this module writes to the API server.
+
+mod apply;
+mod assess;
+mod backoff;
+mod cluster;
+mod context;
+mod error;
+mod gateway;
+mod group;
+mod index;
+mod malformed;
+mod metrics;
+mod proxies;
+mod readiness;
+mod status;
+mod sweep;
+
+use std::{sync::Arc, time::Instant};
+
+use futures::{Stream, StreamExt};
+use kube::{
+    Client, ResourceExt,
+    runtime::{
+        applier,
+        controller::{Action, Config},
+        events::{Recorder, Reporter},
+        reflector::ObjectRef,
+    },
+};
+use tokio::sync::mpsc;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{debug, info, warn};
+
+use self::{backoff::Backoff, context::Context, index::Watched, status::HasStatus};
+pub use self::{
+    error::{Class, Error},
+    index::Scope,
+    metrics::Metrics,
+    readiness::Readiness,
+};
+use crate::api::{ProxyGroup, TrinoCluster, TrinoClusterGroup, TrinoGateway};
+
+/// Reconciliations of one kind that run at the same time.
+const CONCURRENCY: u16 = 16;
+/// After an error that only an edit mends, the object is looked at again all the same.
+const INVALID_RETRY: std::time::Duration = std::time::Duration::from_secs(120);
+/// After an error that an event mends, should the event be missed.
+const WAITING_RETRY: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// What the operator is told from outside.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where it looks.
+    pub scope: Scope,
+    /// The image that it runs itself.
+    pub own_image: String,
+    /// Its name in Events, for example its pod's.
+    pub instance: String,
+}
+
+/// Runs all reconcilers until `shutdown`, then ends those under way and returns. The caller sees to it that no other
+/// operator runs at the same time.
+pub async fn run(
+    client: Client,
+    settings: Settings,
+    metrics: Metrics,
+    readiness: Readiness,
+    shutdown: CancellationToken,
+) {
+    let tasks = TaskTracker::new();
+    let (index, queues) = index::start(&client, &settings.scope, &tasks, &readiness);
+    let reporter = Reporter { controller: "warren".into(), instance: Some(settings.instance) };
+    let context = Arc::new(Context {
+        recorder: Recorder::new(client.clone(), reporter),
+        client,
+        index,
+        backoff: Backoff::default(),
+        metrics,
+        own_image: settings.own_image,
+    });
+    wait_for_all(&context, &shutdown).await;
+    let index::Queues { gateways, groups, clusters, proxy_groups } = queues;
+    let stop = || shutdown.clone().cancelled_owned();
+    let sweep = tasks.spawn({
+        let (context, shutdown) = (context.clone(), shutdown.clone());
+        async move { shutdown.run_until_cancelled(sweep::run(context)).await.unwrap_or_default() }
+    });
+    tokio::join!(
+        drive::<TrinoGateway, _>(&context, gateways, stop(), |object, context| async move {
+            gateway::reconcile(object, &context).await
+        }),
+        drive::<TrinoClusterGroup, _>(&context, groups, stop(), |object, context| async move {
+            group::reconcile(object, &context).await
+        }),
+        drive::<TrinoCluster, _>(&context, clusters, stop(), |object, context| async move {
+            cluster::reconcile(object, &context).await
+        }),
+        drive::<ProxyGroup, _>(&context, proxy_groups, stop(), |object, context| async move {
+            proxies::reconcile(object, &context).await
+        }),
+    );
+    if let Err(error) = sweep.await {
+        warn!(%error, "the orphan sweep ended badly");
+    }
+    info!("all reconcilers have ended");
+}
+
+/// No reconciler decides before everything was seen once: what it does not see it would make again.
+async fn wait_for_all(context: &Context, shutdown: &CancellationToken) {
+    async fn synced<K: Watched>(context: &Context) {
+        // The writer lives as long as its watch, which lives as long as this process.
+        if K::store(&context.index).wait_until_ready().await.is_err() {
+            warn!(kind = %K::kind(&()), "a watch ended before its objects were listed");
+        }
+    }
+    use k8s_openapi::api::{apps::v1 as apps, core::v1 as core, networking::v1 as networking, policy::v1 as policy, rbac::v1 as rbac};
+    let own = futures::future::join4(
+        synced::<TrinoGateway>(context),
+        synced::<TrinoClusterGroup>(context),
+        synced::<TrinoCluster>(context),
+        synced::<ProxyGroup>(context),
+    );
+    let workloads = futures::future::join4(
+        synced::<core::Pod>(context),
+        synced::<apps::Deployment>(context),
+        synced::<apps::ControllerRevision>(context),
+        synced::<core::ServiceAccount>(context),
+    );
+    let beside = futures::future::join4(
+        synced::<core::Service>(context),
+        synced::<core::ConfigMap>(context),
+        synced::<networking::NetworkPolicy>(context),
+        synced::<policy::PodDisruptionBudget>(context),
+    );
+    let rights = futures::future::join(synced::<rbac::Role>(context), synced::<rbac::RoleBinding>(context));
+    shutdown.run_until_cancelled(futures::future::join4(own, workloads, beside, rights)).await;
+}
+
+/// Reconciles what comes out of `queue` until `stop`, and what asked to be looked at again.
+async fn drive<K, Reconciliation>(
+    context: &Arc<Context>,
+    queue: mpsc::Receiver<ObjectRef<K>>,
+    stop: impl Future<Output = ()> + Send + 'static,
+    reconcile: impl Fn(Arc<K>, Arc<Context>) -> Reconciliation + Copy + Send + 'static,
+) where
+    K: HasStatus,
+    Reconciliation: Future<Output = Result<Action, Error>> + Send + 'static,
+{
+    let store = K::store(&context.index).clone();
+    let config = Config::default().concurrency(CONCURRENCY);
+    let queue = stream(queue).take_until(stop).map(Ok::<_, std::convert::Infallible>);
+    let outcomes = applier(
+        move |object, context| Box::pin(one(object, context, reconcile)),
+        |object: Arc<K>, error: &Error, context: Arc<Context>| retry(&*object, error, &context),
+        context.clone(),
+        store,
+        Box::pin(queue),
+        config,
+    );
+    outcomes.for_each(|outcome| async move { debug!(?outcome, "reconciled") }).await;
+}
+
+fn stream<T>(queue: mpsc::Receiver<T>) -> impl Stream<Item = T> {
+    futures::stream::unfold(queue, |mut queue| async move { queue.recv().await.map(|item| (item, queue)) })
+}
+
+/// One reconciliation: skipped when paused, counted, and its error shown on the object.
+async fn one<K, Reconciliation>(
+    object: Arc<K>,
+    context: Arc<Context>,
+    reconcile: impl Fn(Arc<K>, Arc<Context>) -> Reconciliation,
+) -> Result<Action, Error>
+where
+    K: HasStatus,
+    Reconciliation: Future<Output = Result<Action, Error>>,
+{
+    if object.is_paused() && object.meta().deletion_timestamp.is_none() {
+        return Ok(Action::await_change());
+    }
+    let start = Instant::now();
+    let outcome = reconcile(object.clone(), context.clone()).await;
+    let word = outcome.as_ref().map_or_else(Error::reason, |_| "ok");
+    context.metrics.reconciled(&K::kind(&()), word, start.elapsed().as_secs_f64());
+    match outcome {
+        Ok(action) => {
+            context.backoff.succeeded(&key(&*object));
+            Ok(action)
+        }
+        Err(error) => {
+            if let Some(conditions) = error.conditions(status::serves(&*object)) {
+                let status = object.status().cloned().unwrap_or_default();
+                if let Err(error) = context.write_status(&*object, status, &conditions).await {
+                    warn!(%error, "cannot show an error on its object");
+                }
+            }
+            Err(error)
+        }
+    }
+}
+
+fn retry<K: HasStatus>(object: &K, error: &Error, context: &Context) -> Action {
+    let (kind, name, namespace) = (K::kind(&()), object.name_any(), object.namespace().unwrap_or_default());
+    match error.class() {
+        Class::Invalid => {
+            warn!(%kind, namespace, name, %error, "waits for an edit");
+            Action::requeue(INVALID_RETRY)
+        }
+        Class::Waiting => {
+            debug!(%kind, namespace, name, %error, "waits");
+            Action::requeue(WAITING_RETRY)
+        }
+        Class::Transient => {
+            let delay = context.backoff.failed(&key(object));
+            info!(%kind, namespace, name, %error, ?delay, "tried again");
+            Action::requeue(delay)
+        }
+    }
+}
+
+fn key<K: HasStatus>(object: &K) -> String {
+    format!("{} {}/{}", K::kind(&()), object.namespace().unwrap_or_default(), object.name_any())
+}
+
+/// A fresh random value for a Secret: 256 bits in hexadecimal, from the operating system's generator.
+fn secret_value() -> String {
+    let bytes: [u8; 32] = rand::random();
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

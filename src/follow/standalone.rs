@@ -1,0 +1,298 @@
+//! The standalone file: a routing table in YAML with the listeners beside it, read again when it changes.
+//!
+//! Its types mirror those of `routing` one by one: a person writes this file, so an unknown key is an error that names it,
+//! while the table that the operator writes may hold fields of a newer version.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+use tokio_util::sync::CancellationToken;
+
+use super::{Error, Publisher, read::Seen};
+use crate::{
+    routing::{Cluster, Group, ROUTING_TABLE_FORMAT, RoutingTable, Rules, Serving, Strategy, Target},
+    trino::ClusterName,
+};
+
+/// How often the files are compared with what they held.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// A standalone file as it was read.
+#[derive(Debug)]
+pub struct Standalone {
+    /// Where to listen. Read at the start only.
+    pub listen: Listen,
+    /// The routing table, not yet compiled.
+    pub table: RoutingTable,
+    seen: Seen,
+}
+
+/// Where a standalone proxy listens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Listen {
+    /// For clients of Trino.
+    pub client: Option<SocketAddr>,
+    /// For probes, metrics and status.
+    pub admin: Option<SocketAddr>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct FileForm {
+    #[serde(default)]
+    listen: Listen,
+    external_url: Option<String>,
+    groups: Vec<GroupForm>,
+    #[serde(default)]
+    routing: RulesForm,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct GroupForm {
+    name: String,
+    #[serde(default)]
+    strategy: Strategy,
+    clusters: Vec<ClusterForm>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ClusterForm {
+    name: ClusterName,
+    url: String,
+    #[serde(default)]
+    serving: Serving,
+    ca_file: Option<PathBuf>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RulesForm {
+    default: Option<TargetForm>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct TargetForm {
+    group: String,
+}
+
+impl Standalone {
+    /// Reads `file` and the files that its `caFile`s name, relative to its own directory.
+    ///
+    /// # Errors
+    /// When one cannot be read, or is not what it should be.
+    pub fn read(file: &Path) -> Result<Self, Error> {
+        let mut seen = Seen::default();
+        let (listen, table) = read(file, &mut seen)?;
+        Ok(Self { listen, table, seen })
+    }
+}
+
+/// Puts the table of `file`, first as `initial` holds it, into force through `publisher`, and each later one within about
+/// a second of its writing, until `shutdown`.
+pub async fn follow_file(file: PathBuf, initial: Standalone, mut publisher: Publisher, shutdown: CancellationToken) {
+    let origin = file.display().to_string();
+    let Standalone { listen, table, mut seen } = initial;
+    publisher.offer(&origin, Ok(table));
+    let mut interval = tokio::time::interval(INTERVAL);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            _ = interval.tick() => {}
+        }
+        let path = file.clone();
+        let again = tokio::task::spawn_blocking(move || reread(&path, seen)).await;
+        // The reading itself panicked: nothing is known of the files, so all of them are read at the next turn.
+        let Ok((now_seen, change)) = again else {
+            seen = Seen::default();
+            continue;
+        };
+        seen = now_seen;
+        let Some(read) = change else { continue };
+        if read.as_ref().is_ok_and(|(now, _)| *now != listen) {
+            tracing::warn!(origin, "a change of listen takes effect at the next start");
+        }
+        publisher.offer(&origin, read.map(|(_, table)| table));
+    }
+}
+
+type Read = Result<(Listen, RoutingTable), Error>;
+
+fn reread(file: &Path, seen: Seen) -> (Seen, Option<Read>) {
+    if !seen.changed() {
+        return (seen, None);
+    }
+    let mut now = Seen::default();
+    let read = read(file, &mut now);
+    (now, Some(read))
+}
+
+fn read(file: &Path, seen: &mut Seen) -> Read {
+    let yaml = seen.read(file)?;
+    let form: FileForm = serde_saphyr::from_slice(&yaml).map_err(|error| Error::Yaml {
+        file: file.to_owned(),
+        // Without its excerpt: one line, for logs too.
+        fault: error.without_snippet().to_string(),
+    })?;
+    let FileForm { listen, external_url, groups, routing: RulesForm { default } } = form;
+    let mut table = RoutingTable {
+        format: ROUTING_TABLE_FORMAT,
+        external_url,
+        groups: Vec::with_capacity(groups.len()),
+        routing: Rules { default: default.map(|TargetForm { group }| Target { group }) },
+        certificates: BTreeMap::new(),
+    };
+    let mut authorities = Authorities { file, seen, certificates: &mut table.certificates };
+    for GroupForm { name, strategy, clusters } in groups {
+        let mut group = Group { name, strategy, clusters: Vec::with_capacity(clusters.len()) };
+        for ClusterForm { name, url, serving, ca_file } in clusters {
+            let ca = ca_file.map(|ca_file| authorities.add(&group.name, &name, &ca_file)).transpose()?;
+            group.clusters.push(Cluster { name, url, serving, ca });
+        }
+        table.groups.push(group);
+    }
+    Ok((listen, table))
+}
+
+/// The certificates that the `caFile`s of `file` name, gathered once each.
+struct Authorities<'a> {
+    file: &'a Path,
+    seen: &'a mut Seen,
+    certificates: &'a mut BTreeMap<String, String>,
+}
+
+impl Authorities<'_> {
+    /// Reads `ca_file` and returns the key under which the table holds it. That it can be used shows at the first
+    /// connection; that it is one at all shows here.
+    fn add(&mut self, group: &str, cluster: &ClusterName, ca_file: &Path) -> Result<String, Error> {
+        let ca_file = self.file.parent().unwrap_or(Path::new("")).join(ca_file);
+        let pem = String::from_utf8(self.seen.read(&ca_file)?).ok();
+        // A routing table never holds a secret: a file with a key beside the certificate is refused as well.
+        let is_certificate =
+            |pem: &String| pem.contains("-----BEGIN CERTIFICATE-----") && !pem.contains("PRIVATE KEY-----");
+        let pem = pem.filter(is_certificate).ok_or_else(|| Error::NoCertificate {
+            file: self.file.to_owned(),
+            group: group.to_owned(),
+            cluster: cluster.to_string(),
+            ca_file,
+        })?;
+        let key = Sha256::digest(&pem).iter().fold(String::new(), |key, byte| format!("{key}{byte:02x}"));
+        self.certificates.insert(key.clone(), pem);
+        Ok(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A directory of its own, removed at the end.
+    struct Directory(PathBuf);
+
+    impl Directory {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("warren-standalone-{name}-{}", std::process::id()));
+            std::fs::create_dir_all(&path).unwrap();
+            Self(path)
+        }
+
+        fn write(&self, name: &str, text: &str) -> PathBuf {
+            let path = self.0.join(name);
+            std::fs::write(&path, text).unwrap();
+            path
+        }
+    }
+
+    impl Drop for Directory {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    const CA: &str = "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n";
+
+    const YAML: &str = "
+listen: {client: '127.0.0.1:8080'}
+externalUrl: https://trino.example.com
+groups:
+- name: adhoc
+  clusters:
+  - {name: blue, url: 'http://127.0.0.1:18080'}
+  - {name: green, url: 'https://trino.example.com', caFile: ca.pem}
+routing:
+  default: {group: adhoc}
+";
+
+    #[test]
+    fn the_file_becomes_a_table_with_its_certificates_inside() {
+        let directory = Directory::new("whole");
+        directory.write("ca.pem", CA);
+        let read = Standalone::read(&directory.write("warren.yaml", YAML)).unwrap();
+        assert_eq!(read.listen, Listen { client: Some("127.0.0.1:8080".parse().unwrap()), admin: None });
+        let green = &read.table.groups[0].clusters[1];
+        assert_eq!(read.table.certificates[green.ca.as_ref().unwrap()], CA);
+        assert_eq!(read.table.groups[0].clusters[0].ca, None);
+        assert_eq!(read.table.routing.default.as_ref().unwrap().group, "adhoc");
+        crate::routing::Router::compile(read.table).unwrap();
+    }
+
+    #[test]
+    fn a_fault_names_the_file_the_place_and_the_key() {
+        let directory = Directory::new("faults");
+        for (yaml, parts) in [
+            (YAML.replace("caFile", "ca_file"), ["warren.yaml: ", "unknown field `ca_file`", "line 8"]),
+            (YAML.replace("groups:", "grups:"), ["warren.yaml: ", "unknown field `grups`", "line 4"]),
+            (YAML.replace("blue", "Blue"), ["warren.yaml: ", "cluster name \"Blue\" must be", "line 7"]),
+        ] {
+            let error = Standalone::read(&directory.write("warren.yaml", &yaml)).unwrap_err().to_string();
+            for part in parts {
+                assert!(error.contains(part), "{error:?} holds no {part:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_ca_file_must_be_there_and_hold_a_certificate_and_no_key() {
+        let directory = Directory::new("ca");
+        let file = directory.write("warren.yaml", YAML);
+        assert!(Standalone::read(&file).unwrap_err().to_string().contains("ca.pem: it cannot be read"));
+        for pem in ["no certificate".to_owned(), format!("{CA}-----BEGIN PRIVATE KEY-----")] {
+            directory.write("ca.pem", &pem);
+            let error = Standalone::read(&file).unwrap_err().to_string();
+            assert!(error.contains("groups[adhoc].clusters[green].caFile"), "{error}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_of_the_file_or_of_its_ca_takes_effect_and_a_bad_one_does_not() {
+        let directory = Directory::new("follow");
+        directory.write("ca.pem", CA);
+        let file = directory.write("warren.yaml", YAML);
+        let (refused, mut refusals) = tokio::sync::mpsc::unbounded_channel();
+        let (publisher, mut tables) = crate::follow::channel(move |error| drop(refused.send(error.to_string())));
+        let shutdown = CancellationToken::new();
+        let initial = Standalone::read(&file).unwrap();
+        let follower = tokio::spawn(follow_file(file, initial, publisher, shutdown.clone()));
+        let first = tables.wait_for(Option::is_some).await.unwrap().clone().unwrap();
+        directory.write("warren.yaml", "groups: 7");
+        assert!(refusals.recv().await.unwrap().contains("warren.yaml"));
+        assert!(!tables.has_changed().unwrap());
+        directory.write("warren.yaml", &YAML.replace("blue", "red"));
+        let second = tables.wait_for(|now| now.as_ref().unwrap().cluster("red").is_some()).await.unwrap().clone();
+        directory.write("ca.pem", &format!("{CA}{CA}"));
+        let _ = tables.wait_for(|now| now.as_ref().unwrap().table() != second.as_ref().unwrap().table()).await.unwrap();
+        assert!(first.cluster("blue").is_some());
+        shutdown.cancel();
+        follower.await.unwrap();
+    }
+}

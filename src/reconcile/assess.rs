@@ -1,0 +1,220 @@
+//! How a cluster is, judged from its Deployments and pods. Pure: no client, no clock.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{ContainerStatus, Pod},
+};
+
+use crate::{
+    api::{ClusterPhase, Conditions, ServingIntent, TrinoClusterSpec, WorkersStatus},
+    trino::startup,
+};
+
+/// The judgement.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Assessment {
+    pub(super) phase: ClusterPhase,
+    pub(super) was_ready: bool,
+    pub(super) workers: WorkersStatus,
+    pub(super) conditions: Conditions,
+}
+
+/// Something that no waiting mends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Trouble {
+    reason: &'static str,
+    message: String,
+}
+
+/// Judges a cluster. It is ready for the first time when coordinator and all workers are; from then on as long as its
+/// coordinator is there and one worker at least.
+pub(super) fn cluster(
+    spec: &TrinoClusterSpec,
+    was_ready: bool,
+    coordinator: &Deployment,
+    workers: &Deployment,
+    pods: &[Arc<Pod>],
+) -> Assessment {
+    let desired = crate::desired::cluster::worker_replicas(spec);
+    let ready_workers = workers.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or(0);
+    let coordinator_ready = is_complete(coordinator);
+    let workers_complete = desired == 0 || is_complete(workers);
+    let enough_workers = if was_ready { desired == 0 || ready_workers > 0 } else { workers_complete };
+    let ready = coordinator_ready && enough_workers;
+    let was_ready = was_ready || ready;
+    let trouble = if ready && workers_complete { None } else { trouble(spec, [coordinator, workers], pods) };
+    let drained = spec.serving.unwrap_or_default() == ServingIntent::Drained;
+    let phase = match (&trouble, was_ready) {
+        (Some(_), false) => ClusterPhase::Failed,
+        (None, false) => ClusterPhase::Provisioning,
+        (_, true) if drained => ClusterPhase::Draining,
+        (_, true) => ClusterPhase::Active,
+    };
+    let state = Workloads { ready, coordinator_ready, workers_complete, ready_workers, desired };
+    Assessment {
+        phase,
+        was_ready,
+        workers: WorkersStatus { desired, ready: ready_workers },
+        conditions: conditions(&state, trouble, drained),
+    }
+}
+
+struct Workloads {
+    ready: bool,
+    coordinator_ready: bool,
+    workers_complete: bool,
+    ready_workers: i32,
+    desired: i32,
+}
+
+fn conditions(state: &Workloads, trouble: Option<Trouble>, drained: bool) -> Conditions {
+    if let Some(Trouble { reason, message }) = trouble {
+        return Conditions::Stalled { serving: state.ready, reason, message };
+    }
+    let Workloads { ready, coordinator_ready, workers_complete, ready_workers, desired } = state;
+    if !coordinator_ready {
+        let message = "waiting for the coordinator to start".to_owned();
+        return Conditions::Reconciling { serving: false, reason: "CoordinatorStarting", message };
+    }
+    if !workers_complete {
+        let message = format!("waiting for workers: {ready_workers} of {desired} are ready");
+        return Conditions::Reconciling { serving: *ready, reason: "WorkersStarting", message };
+    }
+    if drained {
+        let message = "takes no new queries; running ones go on".to_owned();
+        return Conditions::Ready { reason: "Drained", message };
+    }
+    Conditions::Ready { reason: "Available", message: format!("coordinator and {desired} workers are ready") }
+}
+
+/// Whether all pods of a Deployment are of its newest template, and ready.
+pub(super) fn is_complete(deployment: &Deployment) -> bool {
+    let asked = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+    let Some(status) = &deployment.status else { return false };
+    let observed = status.observed_generation >= deployment.metadata.generation;
+    let updated = status.updated_replicas.unwrap_or(0) >= asked;
+    let none_of_old = status.replicas.unwrap_or(0) == status.updated_replicas.unwrap_or(0);
+    observed && updated && none_of_old && status.ready_replicas.unwrap_or(0) >= asked
+}
+
+fn trouble(spec: &TrinoClusterSpec, deployments: [&Deployment; 2], pods: &[Arc<Pod>]) -> Option<Trouble> {
+    pods.iter()
+        .filter(|pod| pod.metadata.deletion_timestamp.is_none())
+        .find_map(|pod| pod_trouble(spec, pod))
+        .or_else(|| deployments.into_iter().find_map(pods_refused))
+}
+
+/// The API server does not let the Deployment make its pods.
+pub(super) fn pods_refused_message(deployment: &Deployment) -> Option<String> {
+    let conditions = deployment.status.as_ref()?.conditions.as_ref()?;
+    let refused =
+        conditions.iter().find(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True")?;
+    let message = refused.message.as_deref().unwrap_or("no reason given");
+    let name = deployment.metadata.name.as_deref().unwrap_or_default();
+    Some(format!(
+        "the namespace does not admit the pods of Deployment {name:?}: {message}; \
+         mend the namespace's quota or policy, or lower spec's resources"
+    ))
+}
+
+fn pods_refused(deployment: &Deployment) -> Option<Trouble> {
+    pods_refused_message(deployment).map(|message| Trouble { reason: "PodsForbidden", message })
+}
+
+fn pod_trouble(spec: &TrinoClusterSpec, pod: &Pod) -> Option<Trouble> {
+    let status = pod.status.as_ref()?;
+    let component = pod.metadata.labels.as_ref()?.get(crate::desired::labels::COMPONENT)?.clone();
+    let unschedulable = status.conditions.iter().flatten().find(|condition| {
+        condition.type_ == "PodScheduled" && condition.reason.as_deref() == Some("Unschedulable")
+    });
+    if let Some(condition) = unschedulable {
+        let message = condition.message.as_deref().unwrap_or("no node fits");
+        let field = resources_field(&component);
+        return Some(Trouble {
+            reason: "Unschedulable",
+            message: format!("no node takes the {component}: {message}; lower {field} or add nodes"),
+        });
+    }
+    let containers = status.container_statuses.iter().flatten();
+    containers.into_iter().find_map(|container| container_trouble(spec, &component, container))
+}
+
+fn container_trouble(spec: &TrinoClusterSpec, component: &str, container: &ContainerStatus) -> Option<Trouble> {
+    let waiting = container.state.as_ref().and_then(|state| state.waiting.as_ref());
+    let reason = waiting.and_then(|waiting| waiting.reason.as_deref()).unwrap_or_default();
+    let message = waiting.and_then(|waiting| waiting.message.as_deref()).unwrap_or_default();
+    match reason {
+        "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => {
+            return Some(image_trouble("spec.version or spec.image", container, message));
+        }
+        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
+            let message = format!("the {component} cannot be started: {message}");
+            return Some(Trouble { reason: "ContainerNotCreated", message });
+        }
+        _ => {}
+    }
+    let current = container.state.as_ref().and_then(|state| state.terminated.as_ref());
+    let last = container.last_state.as_ref().and_then(|state| state.terminated.as_ref());
+    let ended = current.or(last).filter(|ended| ended.exit_code != 0)?;
+    if container.started == Some(true) {
+        return None;
+    }
+    if ended.reason.as_deref() == Some("OOMKilled") {
+        let message = format!("the {component} ran out of memory; raise {}", resources_field(component));
+        return Some(Trouble { reason: "OutOfMemory", message });
+    }
+    // A server that was told to stop ends with 143 (SIGTERM): that is nobody's fault.
+    if ended.exit_code == 143 {
+        return None;
+    }
+    let why = ended.message.as_deref().and_then(startup::failure);
+    let why = why.unwrap_or_else(|| format!("it ended with exit code {}; see its log", ended.exit_code));
+    let field = fields_in(spec, &why).unwrap_or_else(|| "spec".to_owned());
+    Some(Trouble {
+        reason: "TrinoDoesNotStart",
+        message: format!("Trino does not start on the {component}: {why}; correct {field}"),
+    })
+}
+
+/// What to say when an image cannot be pulled.
+pub(super) fn image_pull_message(field: &str, container: &ContainerStatus, message: &str) -> String {
+    let image = &container.image;
+    let message = message.split('\n').next().unwrap_or_default();
+    format!(
+        "cannot pull the image {image:?}: {message}; correct {field}, or name a pull secret in image.pullSecrets"
+    )
+}
+
+fn image_trouble(field: &str, container: &ContainerStatus, message: &str) -> Trouble {
+    Trouble { reason: "ImageNotPulled", message: image_pull_message(field, container, message) }
+}
+
+fn resources_field(component: &str) -> &'static str {
+    if component == crate::desired::labels::component::COORDINATOR {
+        "spec.coordinator.resources"
+    } else {
+        "spec.workers.resources"
+    }
+}
+
+/// The paths of the fields whose keys or values a message of Trino quotes.
+fn fields_in(spec: &TrinoClusterSpec, why: &str) -> Option<String> {
+    let quoted = |text: &str| why.contains(&format!("'{text}'")) || why.contains(&format!("\"{text}\""));
+    let mut fields = Vec::new();
+    let maps = [
+        ("spec.config", Some(&spec.config)),
+        ("spec.coordinator.config", spec.coordinator.as_ref().map(|coordinator| &coordinator.config)),
+        ("spec.workers.config", spec.workers.as_ref().map(|workers| &workers.config)),
+    ];
+    for (path, map) in maps {
+        let keys = map.into_iter().flatten().filter(|(key, _)| quoted(key));
+        fields.extend(keys.map(|(key, _)| format!("{path}[{key}]")));
+    }
+    for (name, catalog) in spec.catalogs.iter().flat_map(|catalogs| &catalogs.inline) {
+        let keys = catalog.iter().filter(|(key, value)| quoted(key) || (*key == "connector.name" && quoted(value)));
+        fields.extend(keys.map(|(key, _)| format!("spec.catalogs.inline.{name}[{key}]")));
+    }
+    (!fields.is_empty()).then(|| fields.join(", "))
+}

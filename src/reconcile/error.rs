@@ -1,0 +1,147 @@
+//! Why a reconciliation ended early, and what follows from it.
+
+use kube::runtime::finalizer;
+
+use crate::{
+    api::Conditions,
+    desired::{InvalidDuration, cluster, proxy_group},
+    routing::TableError,
+};
+
+/// Why a reconciliation ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The spec asks for what cannot be done.
+    #[error("{0}")]
+    Cluster(#[from] cluster::RenderError),
+    /// The spec asks for what cannot be done.
+    #[error("{0}")]
+    Proxies(#[from] proxy_group::RenderError),
+    /// The spec holds a bad duration.
+    #[error("spec.rollout.drainTimeout: {0}")]
+    Duration(#[from] InvalidDuration),
+    /// The routing table would be refused by the proxies.
+    #[error("the routing table is not published: {0}")]
+    Table(#[from] TableError),
+    /// An object of that name is there and is somebody else's.
+    #[error("{kind} {name:?} exists and does not belong to this object: remove or rename one of the two")]
+    Foreign {
+        /// Kind of the object.
+        kind: String,
+        /// Its name.
+        name: String,
+    },
+    /// What an earlier owner of the same name left behind is still being removed.
+    #[error("{kind} {name:?} of an earlier object of the same name is still being removed")]
+    Leftover {
+        /// Kind of the object.
+        kind: String,
+        /// Its name.
+        name: String,
+    },
+    /// What was rendered for a revision cannot be read back.
+    #[error("ControllerRevision {0:?} cannot be read; delete it to have it rendered again")]
+    Rendered(String, #[source] serde_json::Error),
+    /// What was rendered for a revision lacks a part.
+    #[error("ControllerRevision {0:?} lacks a component; delete it to have it rendered again")]
+    Incomplete(String),
+    /// The API server said no, or did not answer.
+    #[error("cannot {step}: {}", api_message(source))]
+    Api {
+        /// What was tried, for example `apply Deployment "a"`.
+        step: String,
+        /// Its answer.
+        #[source]
+        source: kube::Error,
+    },
+    /// What is being removed is not gone yet; its going wakes the reconciler.
+    #[error("waiting for what belongs to this object to be gone")]
+    StillThere,
+    /// The finalizer could not be set or removed.
+    #[error("cannot change the finalizer")]
+    Finalizer(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// What follows from an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Shown in a condition; an edit mends it.
+    Invalid,
+    /// Shown in a condition; an event or some time mends it.
+    Waiting,
+    /// Tried again with growing delays.
+    Transient,
+}
+
+impl Error {
+    /// The error that `source` is, met on trying `step`.
+    pub(super) fn api(step: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
+        let step = step.into();
+        move |source| Self::Api { step, source }
+    }
+
+    /// What follows from it.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Cluster(_)
+            | Self::Proxies(_)
+            | Self::Duration(_)
+            | Self::Table(_)
+            | Self::Foreign { .. }
+            | Self::Rendered(..)
+            | Self::Incomplete(_) => Class::Invalid,
+            Self::Leftover { .. } | Self::StillThere => Class::Waiting,
+            Self::Api { source: kube::Error::Api(status), .. } if status.is_forbidden() || status.is_invalid() => {
+                Class::Invalid
+            }
+            Self::Api { .. } | Self::Finalizer(_) => Class::Transient,
+        }
+    }
+
+    /// One word for conditions, events and metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Cluster(_) | Self::Proxies(_) | Self::Duration(_) => "InvalidSpec",
+            Self::Table(_) => "InvalidRoutingTable",
+            Self::Foreign { .. } => "NameTaken",
+            Self::Leftover { .. } => "LeftoverBeingRemoved",
+            Self::StillThere => "Terminating",
+            Self::Rendered(..) | Self::Incomplete(_) => "RevisionUnreadable",
+            Self::Api { source: kube::Error::Api(status), .. } if status.is_forbidden() => "Forbidden",
+            Self::Api { source: kube::Error::Api(status), .. } if status.is_invalid() => "RefusedByApiServer",
+            Self::Api { .. } => "ApiServerError",
+            Self::Finalizer(_) => "FinalizerError",
+        }
+    }
+
+    /// The conditions that show it; none for what passes by itself.
+    pub(super) fn conditions(&self, serving: bool) -> Option<Conditions> {
+        let (reason, message) = (self.reason(), self.to_string());
+        match self.class() {
+            // Whoever removes has said what it waits for.
+            _ if matches!(self, Self::StillThere) => None,
+            Class::Invalid => Some(Conditions::Stalled { serving, reason, message }),
+            Class::Waiting => Some(Conditions::Reconciling { serving, reason, message }),
+            Class::Transient => None,
+        }
+    }
+}
+
+impl From<finalizer::Error<Error>> for Error {
+    fn from(error: finalizer::Error<Error>) -> Self {
+        match error {
+            finalizer::Error::ApplyFailed(error) | finalizer::Error::CleanupFailed(error) => error,
+            finalizer::Error::AddFinalizer(source) => Self::api("add the finalizer")(source),
+            finalizer::Error::RemoveFinalizer(source) => Self::api("remove the finalizer")(source),
+            other => Self::Finalizer(Box::new(other)),
+        }
+    }
+}
+
+/// The API server's message alone; kube's own text repeats the whole status.
+fn api_message(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
+    }
+}

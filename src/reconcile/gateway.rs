@@ -1,0 +1,194 @@
+//! Reconciles a TrinoGateway: compiles its routing table and publishes it in one ConfigMap.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::{Api, Resource, ResourceExt, runtime::controller::Action};
+
+use super::{
+    context::Context,
+    error::Error,
+    index::{Index, Watched, label},
+};
+use crate::{
+    api::{
+        Conditions, GroupSummary, RoutingTableStatus, TrinoCluster, TrinoClusterGroup, TrinoGateway, TrinoGatewayStatus,
+    },
+    desired::{
+        gateway::{self, GroupInput, config_map_name},
+        group::GroupIdentity,
+        labels::{GROUP, OWNER_UID},
+    },
+    routing::{
+        Router, RoutingTable, Serving,
+        codec::{TABLE_GZIP_KEY, TABLE_KEY},
+    },
+};
+
+/// Key of a CA certificate in a Secret, where the user names no other.
+pub(super) const CA_KEY: &str = "ca.crt";
+
+const RESYNC: Duration = Duration::from_secs(600);
+const SECRET_RETRY: Duration = Duration::from_secs(15);
+
+/// Brings the published routing table up to date. A gateway that is deleted needs no help: its ConfigMap goes with it, and
+/// the proxies keep the table that they have.
+pub(super) async fn reconcile(gateway: Arc<TrinoGateway>, context: &Context) -> Result<Action, Error> {
+    if gateway.metadata.deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    let namespace = gateway.namespace().unwrap_or_default();
+    let groups = groups_behind(&gateway, &context.index, &namespace);
+    let clusters: Vec<_> = groups.iter().map(|group| clusters_of(group, &context.index)).collect();
+    let previous = published(&context.index, &namespace, &gateway.name_any());
+    let mut inputs = Vec::new();
+    let mut secrets_missing = false;
+    for (group, clusters) in groups.iter().zip(&clusters) {
+        let certificates = certificates(context, group, &namespace, previous.as_ref()).await?;
+        let asked = group.spec.external.iter().filter(|external| external.ca_secret_ref.is_some()).count();
+        secrets_missing |= certificates.len() < asked;
+        inputs.push(GroupInput { group, clusters: clusters.iter().map(|cluster| &**cluster).collect(), certificates });
+    }
+    let table = gateway::routing_table(&gateway.spec, &namespace, &inputs);
+    // Compiled as the proxies will compile it: what they would refuse is never published.
+    let router = Router::compile(table)?;
+    let owner = gateway.controller_owner_ref(&()).expect("an object from the API server has a name and a UID");
+    context.apply(gateway::config_map(&owner, &namespace, router.table())?).await?;
+    let status = status_of(&gateway, router.table());
+    let conditions = conditions(&gateway, &context.index, &namespace, router.table());
+    context.write_status(&*gateway, status, &conditions).await?;
+    Ok(Action::requeue(if secrets_missing { SECRET_RETRY } else { RESYNC }))
+}
+
+fn groups_behind(gateway: &TrinoGateway, index: &Index, namespace: &str) -> Vec<Arc<TrinoClusterGroup>> {
+    let mut groups = index.groups.state_filter(|group| {
+        group.namespace().as_deref() == Some(namespace)
+            && gateway::selects(gateway.spec.groups.as_ref(), &group.name_any(), group.metadata.labels.as_ref())
+    });
+    groups.sort_by_key(|group| group.name_any());
+    groups
+}
+
+/// The clusters of a group that are not being deleted, oldest first.
+fn clusters_of(group: &TrinoClusterGroup, index: &Index) -> Vec<Arc<TrinoCluster>> {
+    let (name, namespace) = (group.name_any(), group.namespace().unwrap_or_default());
+    let mut clusters = TrinoCluster::labelled(index, &namespace, GROUP, &name);
+    clusters.retain(|cluster| {
+        cluster.metadata.deletion_timestamp.is_none() && label(&**cluster, OWNER_UID) == group.metadata.uid.as_deref()
+    });
+    clusters.sort_by_key(|cluster| GroupIdentity::ordinal(&cluster.name_any()));
+    clusters
+}
+
+/// The table that the proxies follow now.
+fn published(index: &Index, namespace: &str, gateway: &str) -> Option<RoutingTable> {
+    let config_map = ConfigMap::named(index, namespace, &config_map_name(gateway))?;
+    let json = config_map.data.as_ref().and_then(|data| data.get(TABLE_KEY)).map(String::as_bytes);
+    let gzip = config_map.binary_data.as_ref().and_then(|data| data.get(TABLE_GZIP_KEY)).map(|bytes| &*bytes.0);
+    RoutingTable::decode(json, gzip).ok()
+}
+
+/// The CA certificates of a group's external clusters. One whose Secret is gone keeps the certificate that it had: what
+/// served goes on serving.
+async fn certificates(
+    context: &Context,
+    group: &TrinoClusterGroup,
+    namespace: &str,
+    previous: Option<&RoutingTable>,
+) -> Result<BTreeMap<String, String>, Error> {
+    let secrets: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
+    let mut certificates = BTreeMap::new();
+    for external in &group.spec.external {
+        let Some(reference) = &external.ca_secret_ref else { continue };
+        let step = format!("read Secret {:?}", reference.name);
+        let secret = secrets.get_opt(&reference.name).await.map_err(Error::api(step))?;
+        let key = reference.key.as_deref().unwrap_or(CA_KEY);
+        let bytes = secret.and_then(|secret| secret.data.unwrap_or_default().remove(key));
+        let pem = bytes.and_then(|bytes| String::from_utf8(bytes.0).ok());
+        if let Some(pem) = pem.or_else(|| previous_certificate(previous?, &external.name)) {
+            certificates.insert(external.name.clone(), pem);
+        }
+    }
+    Ok(certificates)
+}
+
+fn previous_certificate(previous: &RoutingTable, cluster: &str) -> Option<String> {
+    let clusters = previous.groups.iter().flat_map(|group| &group.clusters);
+    let digest = clusters.into_iter().find(|known| known.name.as_str() == cluster)?.ca.as_ref()?;
+    previous.certificates.get(digest).cloned()
+}
+
+fn status_of(gateway: &TrinoGateway, table: &RoutingTable) -> TrinoGatewayStatus {
+    let count = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
+    TrinoGatewayStatus {
+        routing_table: Some(RoutingTableStatus {
+            config_map: config_map_name(&gateway.name_any()),
+            hash: table.hash(),
+            clusters: count(table.groups.iter().map(|group| group.clusters.len()).sum()),
+        }),
+        groups: table
+            .groups
+            .iter()
+            .map(|group| GroupSummary {
+                name: group.name.clone(),
+                clusters: count(group.clusters.len()),
+                active: count(active(group)),
+            })
+            .collect(),
+        ..gateway.status.clone().unwrap_or_default()
+    }
+}
+
+fn active(group: &crate::routing::Group) -> usize {
+    group.clusters.iter().filter(|cluster| cluster.serving == Serving::Active).count()
+}
+
+fn conditions(gateway: &TrinoGateway, index: &Index, namespace: &str, table: &RoutingTable) -> Conditions {
+    let serving = table.groups.iter().any(|group| active(group) > 0);
+    if let Some(message) = missing_group(gateway, index, namespace) {
+        return Conditions::Stalled { serving, reason: "GroupNotFound", message };
+    }
+    let default = table.routing.default.as_ref();
+    let default = default.and_then(|target| table.groups.iter().find(|group| group.name == target.group));
+    match default {
+        Some(group) if active(group) == 0 => {
+            let message = format!("group {:?} has no cluster yet that takes queries", group.name);
+            Conditions::Reconciling { serving: false, reason: "NoClusterReady", message }
+        }
+        None if !serving => {
+            let message = "no group behind this gateway has a cluster that takes queries".to_owned();
+            Conditions::Reconciling { serving: false, reason: "NoClusterReady", message }
+        }
+        _ => Conditions::Ready { reason: "RoutingTablePublished", message: published_message(table) },
+    }
+}
+
+fn published_message(table: &RoutingTable) -> String {
+    let clusters: usize = table.groups.iter().map(active).sum();
+    format!("{clusters} clusters in {} groups take queries", table.groups.len())
+}
+
+/// The first group that the spec names and that does not exist, or that the default names and the gateway does not serve.
+fn missing_group(gateway: &TrinoGateway, index: &Index, namespace: &str) -> Option<String> {
+    let exists = |name: &str| TrinoClusterGroup::named(index, namespace, name).is_some();
+    let names = gateway.spec.groups.iter().flat_map(|groups| &groups.names);
+    for (position, name) in names.enumerate() {
+        if !exists(name) {
+            return Some(format!(
+                "spec.groups.names[{position}]: there is no TrinoClusterGroup {name:?} in namespace {namespace:?}; \
+                 create it or remove the name"
+            ));
+        }
+    }
+    let name = &gateway.spec.routing.as_ref()?.default.as_ref()?.group;
+    let field = "spec.routing.default.group";
+    let Some(group) = TrinoClusterGroup::named(index, namespace, name) else {
+        return Some(format!(
+            "{field}: there is no TrinoClusterGroup {name:?} in namespace {namespace:?}; create it or name another"
+        ));
+    };
+    let selected = gateway::selects(gateway.spec.groups.as_ref(), name, group.metadata.labels.as_ref());
+    (!selected).then(|| {
+        format!("{field}: spec.groups.selector does not select {name:?}; add its labels there or name another group")
+    })
+}

@@ -1,0 +1,279 @@
+//! Reconciles a TrinoClusterGroup: makes, updates, drains and removes its clusters as `lifecycle` decides.
+
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::{
+    Api, ResourceExt,
+    api::ListParams,
+    runtime::{
+        controller::Action,
+        finalizer::{Event, finalizer},
+    },
+};
+
+use super::{
+    context::Context,
+    error::Error,
+    index::{Watched, label},
+};
+use crate::{
+    api::{
+        ClusterSummary, ClusterTemplate, Conditions, READY, STALLED, ServingIntent, TrinoCluster, TrinoClusterGroup,
+        TrinoClusterGroupStatus,
+    },
+    desired::{
+        cluster_revision,
+        group::{self, GroupIdentity},
+        labels::{DRAINING_SINCE, GROUP, OWNER_UID, selector_text},
+    },
+    lifecycle::{self, Asked, Member, Plan},
+};
+
+/// Holds a TrinoClusterGroup until its clusters are gone.
+pub const FINALIZER: &str = "trinowarren.io/group";
+
+const RESYNC: Duration = Duration::from_secs(600);
+/// Secrets are not watched (that would take the right to read all of them), so a missing one is looked for again.
+const SECRET_RETRY: Duration = Duration::from_secs(15);
+
+/// Brings a group to what its spec asks for, or removes it.
+pub(super) async fn reconcile(group: Arc<TrinoClusterGroup>, context: &Context) -> Result<Action, Error> {
+    let api = context.api::<TrinoClusterGroup>(&group.namespace().unwrap_or_default());
+    let outcome = finalizer(&api, FINALIZER, group, async |event| match event {
+        Event::Apply(group) => bring_up(group, context).await,
+        Event::Cleanup(group) => take_down(&group, context).await,
+    });
+    Ok(outcome.await?)
+}
+
+/// Who `group` is.
+pub(super) fn identity(group: &TrinoClusterGroup) -> GroupIdentity {
+    GroupIdentity {
+        name: group.name_any(),
+        namespace: group.namespace().unwrap_or_default(),
+        uid: group.uid().unwrap_or_default(),
+    }
+}
+
+async fn bring_up(group: Arc<TrinoClusterGroup>, context: &Context) -> Result<Action, Error> {
+    let identity = identity(&group);
+    let mut clusters = TrinoCluster::labelled(&context.index, &identity.namespace, GROUP, &identity.name);
+    let mut plan = decide(&group, &identity, &clusters)?;
+    if plan.create > 0 {
+        // The index may lag behind what was just made: ask the API server itself before making more.
+        clusters = list_live(context, &identity).await?;
+        plan = decide(&group, &identity, &clusters)?;
+    }
+    let group = execute(context, group, &identity, &clusters, &plan).await?;
+    let clusters = TrinoCluster::labelled(&context.index, &identity.namespace, GROUP, &identity.name);
+    let missing_secret = missing_secret(context, &group, &identity.namespace).await?;
+    let secret_missing = missing_secret.is_some();
+    let conditions = missing_secret.unwrap_or_else(|| conditions(&plan, &clusters));
+    let status = status_of(&group, &identity, &clusters, &plan);
+    context.write_status(&*group, status, &conditions).await?;
+    let resync = if secret_missing { SECRET_RETRY } else { RESYNC };
+    Ok(Action::requeue(plan.look_again.map_or(resync, |look_again| look_again.min(resync))))
+}
+
+/// Fetches what the decision is made from and makes it.
+fn decide(group: &TrinoClusterGroup, identity: &GroupIdentity, clusters: &[Arc<TrinoCluster>]) -> Result<Plan, Error> {
+    let revision = update_revision(group);
+    let asked = Asked {
+        replicas: group::replicas(&group.spec),
+        revision: revision.as_deref().unwrap_or_default(),
+        drain_timeout: group::drain_timeout(&group.spec)?,
+    };
+    let members: Vec<_> = clusters
+        .iter()
+        .filter(|cluster| is_own(identity, cluster) && cluster.metadata.deletion_timestamp.is_none())
+        .map(|cluster| member(identity, cluster))
+        .collect();
+    Ok(lifecycle::plan(&asked, &members, jiff::Timestamp::now()))
+}
+
+fn update_revision(group: &TrinoClusterGroup) -> Option<String> {
+    group.spec.template.as_ref().map(|template| cluster_revision(&template.spec).to_string())
+}
+
+fn is_own(identity: &GroupIdentity, cluster: &TrinoCluster) -> bool {
+    label(cluster, OWNER_UID) == Some(identity.uid.as_str())
+}
+
+fn member(identity: &GroupIdentity, cluster: &TrinoCluster) -> Member {
+    let name = cluster.name_any();
+    let conditions = cluster.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    let was_ready = cluster.status.as_ref().and_then(|status| status.was_ready).unwrap_or(false);
+    let since = cluster.annotations().get(DRAINING_SINCE).and_then(|since| since.parse().ok());
+    let drained = cluster.spec.serving == Some(ServingIntent::Drained);
+    Member {
+        ordinal: GroupIdentity::ordinal(&name).unwrap_or(0),
+        revision: identity.revision_of(cluster).to_string(),
+        was_ready,
+        is_ready: was_ready && READY.holds(conditions),
+        // A drain whose beginning is unknown begins now.
+        draining_since: drained.then(|| since.unwrap_or_else(jiff::Timestamp::now)),
+        name,
+    }
+}
+
+async fn list_live(context: &Context, identity: &GroupIdentity) -> Result<Vec<Arc<TrinoCluster>>, Error> {
+    let parameters = ListParams::default().labels(&selector_text(&identity.selector()));
+    let listed = context.api::<TrinoCluster>(&identity.namespace).list(&parameters).await;
+    let listed = listed.map_err(Error::api("list the group's TrinoClusters"))?;
+    Ok(listed.items.into_iter().map(Arc::new).collect())
+}
+
+/// Does what the plan says; returns the group as it stands then.
+async fn execute(
+    context: &Context,
+    group: Arc<TrinoClusterGroup>,
+    identity: &GroupIdentity,
+    clusters: &[Arc<TrinoCluster>],
+    plan: &Plan,
+) -> Result<Arc<TrinoClusterGroup>, Error> {
+    let named = |name: &String| clusters.iter().find(|cluster| cluster.name_any() == *name);
+    for cluster in plan.drain.iter().filter_map(named) {
+        context.apply(identity.drained(cluster, jiff::Timestamp::now().to_string())).await?;
+    }
+    for cluster in plan.remove.iter().filter_map(named) {
+        context.delete(&**cluster).await?;
+    }
+    let Some(template) = &group.spec.template else { return Ok(group) };
+    for name in &plan.keep {
+        context.apply(identity.cluster(name, template)).await?;
+    }
+    if plan.create == 0 {
+        return Ok(group);
+    }
+    create(context, &group, identity, template, plan.create).await
+}
+
+/// Makes new clusters. Their numbers are written down before they are made, on top of the group as it was last seen, so
+/// that a crash in between or a stale index costs a number and never gives one twice.
+async fn create(
+    context: &Context,
+    group: &TrinoClusterGroup,
+    identity: &GroupIdentity,
+    template: &ClusterTemplate,
+    count: usize,
+) -> Result<Arc<TrinoClusterGroup>, Error> {
+    let mut status = group.status.clone().unwrap_or_default();
+    let first = status.last_ordinal + 1;
+    status.last_ordinal += i64::try_from(count).expect("a group asks for at most 100 clusters");
+    let last = status.last_ordinal;
+    let group = context.replace_status(group, status).await?;
+    for ordinal in first..=last {
+        context.apply(identity.cluster(&identity.cluster_name(ordinal), template)).await?;
+    }
+    Ok(Arc::new(group))
+}
+
+/// The condition for the first external cluster whose CA Secret is not there.
+async fn missing_secret(
+    context: &Context,
+    group: &TrinoClusterGroup,
+    namespace: &str,
+) -> Result<Option<Conditions>, Error> {
+    let secrets: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
+    for external in &group.spec.external {
+        let Some(reference) = &external.ca_secret_ref else { continue };
+        let step = format!("read Secret {:?}", reference.name);
+        let secret = secrets.get_opt(&reference.name).await.map_err(Error::api(step))?;
+        let key = reference.key.as_deref().unwrap_or(super::gateway::CA_KEY);
+        let field = format!("spec.external[{}].caSecretRef", external.name);
+        let fault = match secret {
+            None => format!("{field}: there is no Secret {:?} in namespace {namespace:?}; create it", reference.name),
+            Some(secret) if !secret.data.as_ref().is_some_and(|data| data.contains_key(key)) => {
+                format!("{field}: Secret {:?} has no key {key:?}; add the CA certificate there", reference.name)
+            }
+            Some(_) => continue,
+        };
+        let message = format!("{fault}. The cluster is not routed to until then, or with the certificate it had");
+        return Ok(Some(Conditions::Stalled { serving: true, reason: "SecretNotFound", message }));
+    }
+    Ok(None)
+}
+
+fn conditions(plan: &Plan, clusters: &[Arc<TrinoCluster>]) -> Conditions {
+    let serving = clusters.iter().any(|cluster| takes_queries(cluster));
+    let kept = |cluster: &&Arc<TrinoCluster>| plan.keep.contains(&cluster.name_any());
+    let stalled = clusters.iter().filter(kept).find_map(|cluster| {
+        let conditions = &cluster.status.as_ref()?.conditions;
+        let stalled = conditions.iter().find(|condition| condition.type_ == STALLED.0 && condition.status == "True")?;
+        Some(format!("TrinoCluster {:?}: {}", cluster.name_any(), stalled.message))
+    });
+    if let Some(message) = stalled {
+        let message = if serving { format!("{message}. The clusters that served go on") } else { message };
+        return Conditions::Stalled { serving, reason: "ClusterStalled", message };
+    }
+    let asked = plan.keep.len() + plan.create;
+    let ready = clusters.iter().filter(kept).filter(|cluster| takes_queries(cluster)).count();
+    if ready < asked {
+        let message = format!("waiting for clusters: {ready} of {asked} are ready");
+        return Conditions::Reconciling { serving, reason: "ClustersStarting", message };
+    }
+    if plan.is_settled() {
+        let message = format!("{asked} clusters take queries");
+        return Conditions::Ready { reason: "ClustersReady", message };
+    }
+    let old = plan.hold.len() + plan.drain.len() + plan.draining.len() + plan.remove.len();
+    let message = format!("{asked} clusters take queries; {old} that were replaced serve their running queries and go");
+    Conditions::Reconciling { serving: true, reason: "ClustersDraining", message }
+}
+
+fn takes_queries(cluster: &TrinoCluster) -> bool {
+    let active = cluster.spec.serving.unwrap_or_default() == ServingIntent::Active;
+    let ready = cluster.status.as_ref().is_some_and(|status| READY.holds(&status.conditions));
+    active && ready && cluster.metadata.deletion_timestamp.is_none()
+}
+
+fn status_of(
+    group: &TrinoClusterGroup,
+    identity: &GroupIdentity,
+    clusters: &[Arc<TrinoCluster>],
+    plan: &Plan,
+) -> TrinoClusterGroupStatus {
+    let mut clusters: Vec<_> = clusters.iter().filter(|cluster| is_own(identity, cluster)).collect();
+    clusters.sort_by_key(|cluster| GroupIdentity::ordinal(&cluster.name_any()));
+    let count = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
+    let previous = group.status.clone().unwrap_or_default();
+    let update = update_revision(group);
+    let complete = plan.create == 0 && plan.hold.is_empty();
+    TrinoClusterGroupStatus {
+        replicas: count(clusters.len()),
+        ready_replicas: count(clusters.iter().filter(|cluster| takes_queries(cluster)).count()),
+        current_revision: if complete { update.clone() } else { previous.current_revision },
+        update_revision: update,
+        last_ordinal: previous.last_ordinal,
+        selector: Some(selector_text(&identity.selector())),
+        clusters: clusters
+            .into_iter()
+            .map(|cluster| ClusterSummary {
+                name: cluster.name_any(),
+                phase: cluster.status.as_ref().and_then(|status| status.phase),
+                version: cluster.spec.version.clone(),
+                revision: identity.revision_of(cluster).to_string(),
+            })
+            .collect(),
+        observed_generation: previous.observed_generation,
+        conditions: previous.conditions,
+    }
+}
+
+/// Removes the group's clusters, each of which removes what belongs to it, and waits until they are gone.
+async fn take_down(group: &TrinoClusterGroup, context: &Context) -> Result<Action, Error> {
+    let identity = identity(group);
+    let clusters: Vec<_> =
+        list_live(context, &identity).await?.into_iter().filter(|cluster| is_own(&identity, cluster)).collect();
+    if clusters.is_empty() {
+        return Ok(Action::await_change());
+    }
+    let message = format!("waiting for {} clusters to be removed", clusters.len());
+    let conditions = Conditions::Reconciling { serving: false, reason: "Terminating", message };
+    context.write_status(group, group.status.clone().unwrap_or_default(), &conditions).await?;
+    for cluster in clusters {
+        context.delete(&*cluster).await?;
+    }
+    Err(Error::StillThere)
+}

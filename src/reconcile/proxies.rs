@@ -1,0 +1,162 @@
+//! Reconciles a ProxyGroup: the proxies' Deployment and all that stands beside it.
+
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::api::{
+    apps::v1::{ControllerRevision, Deployment},
+    core::v1::Pod,
+};
+use kube::{Resource, ResourceExt, runtime::controller::Action};
+
+use super::{
+    apply::Applied,
+    assess,
+    context::Context,
+    error::Error,
+    index::{Index, Watched},
+    secret_value, status,
+};
+use crate::{
+    api::{Conditions, ProxyGroup, ProxyGroupStatus, TrinoGateway},
+    desired::{
+        Rendered, Revision,
+        labels::{PROXY_GROUP, selector_text},
+        proxy_group::{self, ProxyIdentity, ProxyObjects},
+        proxy_revision,
+    },
+};
+
+const RESYNC: Duration = Duration::from_secs(600);
+
+/// Brings the proxies to what the spec asks for. A ProxyGroup that is deleted needs no help: its objects go with it.
+pub(super) async fn reconcile(proxies: Arc<ProxyGroup>, context: &Context) -> Result<Action, Error> {
+    if proxies.metadata.deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    let identity = identity(&proxies);
+    let revision = proxy_revision(&proxies.spec);
+    let rendered = match fetch_rendered(&identity, &revision, &context.index)? {
+        Some(rendered) => rendered,
+        None => proxy_group::render(&identity, &proxies.spec, &context.own_image)?,
+    };
+    let objects = proxy_group::objects(&identity, &proxies.spec, &revision, &rendered)
+        .ok_or_else(|| Error::Incomplete(identity.revision_name(&revision)))?;
+    context.create_secret_once(&identity.secret(secret_value())).await?;
+    let deployment = apply(context, objects).await?;
+    let conditions = conditions(&proxies, &deployment, &context.index, &identity.namespace);
+    let status = status_of(&proxies, &identity, &deployment, proxy_group::image(&rendered), &context.own_image);
+    context.write_status(&*proxies, status, &conditions).await?;
+    if matches!(conditions, Conditions::Ready { .. }) {
+        prune(context, &identity, &revision).await?;
+    }
+    Ok(Action::requeue(RESYNC))
+}
+
+fn identity(proxies: &ProxyGroup) -> ProxyIdentity {
+    ProxyIdentity {
+        namespace: proxies.namespace().unwrap_or_default(),
+        gateway: proxies.spec.gateway.name.clone(),
+        owner: proxies.controller_owner_ref(&()).expect("an object from the API server has a name and a UID"),
+    }
+}
+
+fn fetch_rendered(identity: &ProxyIdentity, revision: &Revision, index: &Index) -> Result<Option<Rendered>, Error> {
+    let name = identity.revision_name(revision);
+    let kept = ControllerRevision::named(index, &identity.namespace, &name);
+    let Some(data) = kept.and_then(|kept| kept.data.clone()) else { return Ok(None) };
+    serde_json::from_value(data.0).map(Some).map_err(|error| Error::Rendered(name, error))
+}
+
+/// Applies all objects; what pods need comes before them.
+async fn apply(context: &Context, objects: ProxyObjects) -> Result<Applied<Deployment>, Error> {
+    let ProxyObjects { revision, service_account, role, role_binding, service, disruption_budget, deployment } = objects;
+    context.apply(revision).await?;
+    context.apply(service_account).await?;
+    context.apply(role).await?;
+    context.apply(role_binding).await?;
+    context.apply(service).await?;
+    context.apply(disruption_budget).await?;
+    context.apply(deployment).await
+}
+
+/// Removes the revisions that no proxy uses any more.
+async fn prune(context: &Context, identity: &ProxyIdentity, revision: &Revision) -> Result<(), Error> {
+    let current = identity.revision_name(revision);
+    for kept in ControllerRevision::labelled(&context.index, &identity.namespace, PROXY_GROUP, &identity.owner.name) {
+        if kept.name_any() != current {
+            context.delete(&*kept).await?;
+        }
+    }
+    Ok(())
+}
+
+fn status_of(
+    proxies: &ProxyGroup,
+    identity: &ProxyIdentity,
+    deployment: &Deployment,
+    image: Option<&str>,
+    own_image: &str,
+) -> ProxyGroupStatus {
+    let seen = deployment.status.clone().unwrap_or_default();
+    let named = proxies.spec.template.as_ref().and_then(|template| template.spec.as_ref());
+    let named = named.is_some_and(|pod| pod.image.is_some());
+    ProxyGroupStatus {
+        replicas: seen.replicas.unwrap_or(0),
+        ready_replicas: seen.ready_replicas.unwrap_or(0),
+        updated_replicas: seen.updated_replicas.unwrap_or(0),
+        selector: Some(selector_text(&identity.selector())),
+        address: Some(identity.address(&proxies.spec)),
+        image: image.map(str::to_owned),
+        update_available: (!named && image != Some(own_image)).then(|| own_image.to_owned()),
+        ..proxies.status.clone().unwrap_or_default()
+    }
+}
+
+fn conditions(proxies: &ProxyGroup, deployment: &Deployment, index: &Index, namespace: &str) -> Conditions {
+    let asked = proxy_group::replicas(&proxies.spec);
+    let ready = deployment.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or(0);
+    let serving = ready > 0;
+    let gateway = &proxies.spec.gateway.name;
+    if TrinoGateway::named(index, namespace, gateway).is_none() {
+        let message = format!(
+            "spec.gateway.name: there is no TrinoGateway {gateway:?} in namespace {namespace:?}; create it, or make a \
+             ProxyGroup for another one"
+        );
+        return Conditions::Stalled { serving, reason: "GatewayNotFound", message };
+    }
+    if let Some((reason, message)) = trouble(deployment, index, namespace, &proxies.name_any()) {
+        return Conditions::Stalled { serving, reason, message };
+    }
+    if assess::is_complete(deployment) {
+        return Conditions::Ready { reason: "ProxiesReady", message: format!("{asked} proxies are ready") };
+    }
+    // What was ready once stays so while a proxy is replaced: the others serve.
+    let serving = serving && status::serves(proxies);
+    let message = format!("waiting for proxies: {ready} of {asked} are ready");
+    Conditions::Reconciling { serving, reason: "ProxiesStarting", message }
+}
+
+fn trouble(deployment: &Deployment, index: &Index, namespace: &str, name: &str) -> Option<(&'static str, String)> {
+    if let Some(message) = assess::pods_refused_message(deployment) {
+        return Some(("PodsForbidden", message));
+    }
+    let pods = Pod::labelled(index, namespace, PROXY_GROUP, name);
+    pods.iter().find_map(|pod| {
+        let container = pod.status.as_ref()?.container_statuses.as_ref()?.first()?;
+        let waiting = container.state.as_ref()?.waiting.as_ref()?;
+        let message = waiting.message.as_deref().unwrap_or_default();
+        match waiting.reason.as_deref()? {
+            "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => {
+                let field = "spec.template.spec.image";
+                Some(("ImageNotPulled", assess::image_pull_message(field, container, message)))
+            }
+            "CrashLoopBackOff" => {
+                let ended = container.last_state.as_ref()?.terminated.as_ref()?;
+                let log = ended.message.as_deref().unwrap_or_default();
+                let last = log.lines().last().unwrap_or("see its log");
+                Some(("ProxyDoesNotStart", format!("a proxy does not start: {last}")))
+            }
+            _ => None,
+        }
+    })
+}
