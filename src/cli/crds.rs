@@ -2,22 +2,29 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::Context as _;
+use clap::Args;
 use kube::ResourceExt;
 
-/// Arguments of `warren crds`.
-#[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    /// Write one file per CRD into this directory instead of printing them
+use super::Failure;
+
+/// Prints the CRDs as YAML, for `kubectl apply --server-side -f -`.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Write one file per CRD into this directory instead of printing them.
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
 }
 
 /// Prints or writes the CRDs.
-pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    write(arguments).map_err(Failure::Runtime)
+}
+
+fn write(arguments: &Arguments) -> anyhow::Result<()> {
     for crd in crate::api::crds() {
         let yaml = serde_saphyr::to_string(&crd).context("a CRD as YAML")?;
-        match &args.output {
+        match &arguments.output {
             None => println!("---\n{yaml}"),
             Some(directory) => {
                 let file = directory.join(format!("{}.yaml", crd.name_any()));

@@ -66,8 +66,13 @@ pub fn routing_table(spec: &TrinoGatewaySpec, namespace: &str, groups: &[GroupIn
 
 fn group_entry(namespace: &str, input: &GroupInput<'_>, certificates: &mut BTreeMap<String, String>) -> Group {
     let made = input.clusters.iter().filter_map(|cluster| made_cluster(namespace, cluster));
-    let external: Vec<_> =
-        input.group.spec.external.iter().filter_map(|external| external_cluster(external, input, certificates)).collect();
+    let external: Vec<_> = input
+        .group
+        .spec
+        .external
+        .iter()
+        .filter_map(|external| external_cluster(external, input, certificates))
+        .collect();
     Group {
         name: input.group.metadata.name.clone().unwrap_or_default(),
         strategy: match input.group.spec.strategy.unwrap_or_default() {
@@ -80,11 +85,8 @@ fn group_entry(namespace: &str, input: &GroupInput<'_>, certificates: &mut BTree
 /// A cluster that Warren made is in the table once it was ready, and stays there until it is deleted.
 fn made_cluster(namespace: &str, cluster: &TrinoCluster) -> Option<Cluster> {
     let was_ready = cluster.status.as_ref().and_then(|status| status.was_ready).unwrap_or(false);
-    let identity = ClusterIdentity {
-        name: cluster.metadata.name.clone()?,
-        namespace: namespace.to_owned(),
-        uid: String::new(),
-    };
+    let identity =
+        ClusterIdentity { name: cluster.metadata.name.clone()?, namespace: namespace.to_owned(), uid: String::new() };
     let serving = match cluster.spec.serving.unwrap_or_default() {
         ServingIntent::Active => Serving::Active,
         ServingIntent::Drained => Serving::Draining,
@@ -102,7 +104,7 @@ fn external_cluster(
     let ca = match (&external.ca_secret_ref, input.certificates.get(&external.name)) {
         (None, _) => None,
         (Some(_), Some(pem)) => {
-            let digest: String = Sha256::digest(pem.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+            let digest = hex::encode(Sha256::digest(pem.as_bytes()));
             certificates.insert(digest.clone(), pem.clone());
             Some(digest)
         }
@@ -127,9 +129,7 @@ pub fn config_map(owner: &OwnerReference, namespace: &str, table: &RoutingTable)
     ]);
     let (data, binary_data) = match table.encode()? {
         EncodedTable::Json(text) => (Some(BTreeMap::from([(TABLE_KEY.to_owned(), text)])), None),
-        EncodedTable::Gzip(bytes) => {
-            (None, Some(BTreeMap::from([(TABLE_GZIP_KEY.to_owned(), ByteString(bytes))])))
-        }
+        EncodedTable::Gzip(bytes) => (None, Some(BTreeMap::from([(TABLE_GZIP_KEY.to_owned(), ByteString(bytes))]))),
     };
     Ok(ConfigMap {
         metadata: owned_meta(config_map_name(&owner.name), namespace, &labels, owner),

@@ -165,12 +165,15 @@ mod tests {
         let plan_then = plan(&asked(1, "b"), &[ready(1, "a"), starting(2, "b")], at(0));
         assert_eq!(plan_then, Plan { keep: names(&["c-2"]), hold: names(&["c-1"]), ..Plan::default() });
         let plan_later = plan(&asked(1, "b"), &[ready(1, "a"), ready(2, "b")], at(0));
-        assert_eq!(plan_later, Plan {
-            keep: names(&["c-2"]),
-            drain: names(&["c-1"]),
-            look_again: Some(Duration::from_secs(60)),
-            ..Plan::default()
-        });
+        assert_eq!(
+            plan_later,
+            Plan {
+                keep: names(&["c-2"]),
+                drain: names(&["c-1"]),
+                look_again: Some(Duration::from_secs(60)),
+                ..Plan::default()
+            }
+        );
     }
 
     #[test]

@@ -97,7 +97,8 @@ impl Context {
             let desired = serde_json::to_value(secret).expect("a Secret is JSON");
             return owned::<kube::core::PartialObjectMeta<Secret>>(&desired, found.metadata.labels.as_ref(), &name);
         }
-        let created = secrets.create(&PostParams { field_manager: Some(FIELD_MANAGER.into()), ..<_>::default() }, secret).await;
+        let created =
+            secrets.create(&PostParams { field_manager: Some(FIELD_MANAGER.into()), ..<_>::default() }, secret).await;
         self.metrics.wrote("Secret", "create");
         match created {
             Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
@@ -170,7 +171,9 @@ fn covers(live: &Value, desired: &Value, key: &str) -> bool {
         (Value::Array(live), Value::Array(desired)) => {
             live.len() == desired.len() && live.iter().zip(desired).all(|(live, desired)| covers(live, desired, key))
         }
-        (Value::String(live), Value::String(desired)) if matches!(key, "cpu" | "memory") => same_quantity(live, desired),
+        (Value::String(live), Value::String(desired)) if matches!(key, "cpu" | "memory") => {
+            same_quantity(live, desired)
+        }
         _ => live == desired,
     }
 }
@@ -222,7 +225,8 @@ mod tests {
     #[test]
     fn the_stamp_changes_with_the_object() {
         let stamp = |replicas: i32| {
-            stamped(&json!({"metadata": {"name": "a"}, "spec": {"replicas": replicas}}))["metadata"]["annotations"][APPLIED]
+            stamped(&json!({"metadata": {"name": "a"}, "spec": {"replicas": replicas}}))["metadata"]["annotations"]
+                [APPLIED]
                 .clone()
         };
         assert_eq!(stamp(1), stamp(1));

@@ -126,9 +126,10 @@ fn pods_refused(deployment: &Deployment) -> Option<Trouble> {
 fn pod_trouble(spec: &TrinoClusterSpec, pod: &Pod) -> Option<Trouble> {
     let status = pod.status.as_ref()?;
     let component = pod.metadata.labels.as_ref()?.get(crate::desired::labels::COMPONENT)?.clone();
-    let unschedulable = status.conditions.iter().flatten().find(|condition| {
-        condition.type_ == "PodScheduled" && condition.reason.as_deref() == Some("Unschedulable")
-    });
+    let unschedulable =
+        status.conditions.iter().flatten().find(|condition| {
+            condition.type_ == "PodScheduled" && condition.reason.as_deref() == Some("Unschedulable")
+        });
     if let Some(condition) = unschedulable {
         let message = condition.message.as_deref().unwrap_or("no node fits");
         let field = resources_field(&component);
@@ -182,9 +183,7 @@ fn container_trouble(spec: &TrinoClusterSpec, component: &str, container: &Conta
 pub(super) fn image_pull_message(field: &str, container: &ContainerStatus, message: &str) -> String {
     let image = &container.image;
     let message = message.split('\n').next().unwrap_or_default();
-    format!(
-        "cannot pull the image {image:?}: {message}; correct {field}, or name a pull secret in image.pullSecrets"
-    )
+    format!("cannot pull the image {image:?}: {message}; correct {field}, or name a pull secret in image.pullSecrets")
 }
 
 fn image_trouble(field: &str, container: &ContainerStatus, message: &str) -> Trouble {

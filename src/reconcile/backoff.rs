@@ -9,7 +9,7 @@ use std::{
 use rand::RngExt;
 
 const FIRST: Duration = Duration::from_millis(500);
-const LONGEST: Duration = Duration::from_secs(300);
+const LONGEST: Duration = Duration::from_mins(5);
 
 /// Failures in a row of each object.
 #[derive(Debug, Default)]

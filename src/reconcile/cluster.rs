@@ -39,7 +39,7 @@ use crate::{
 pub const FINALIZER: &str = "trinowarren.io/cluster";
 
 /// How often a cluster is looked at although nothing happened.
-const RESYNC: Duration = Duration::from_secs(600);
+const RESYNC: Duration = Duration::from_mins(10);
 
 /// Brings a cluster to what its spec asks for, or removes it.
 pub(super) async fn reconcile(cluster: Arc<TrinoCluster>, context: &Context) -> Result<Action, Error> {
@@ -83,11 +83,7 @@ pub(super) fn identity(cluster: &TrinoCluster) -> ClusterIdentity {
 }
 
 /// What an earlier reconciliation, maybe of an earlier version of Warren, rendered for the revision.
-fn fetch_rendered(
-    identity: &ClusterIdentity,
-    revision: &Revision,
-    index: &Index,
-) -> Result<Option<Rendered>, Error> {
+fn fetch_rendered(identity: &ClusterIdentity, revision: &Revision, index: &Index) -> Result<Option<Rendered>, Error> {
     let name = cluster::revision_name(identity, revision);
     let Some(kept) = ControllerRevision::named(index, &identity.namespace, &name) else { return Ok(None) };
     let Some(data) = &kept.data else { return Ok(None) };
@@ -183,10 +179,8 @@ async fn prune(
 /// Removes a cluster: out of routing first (a gateway leaves out what is being deleted), then its pods, then the rest.
 async fn take_down(cluster: &TrinoCluster, context: &Context) -> Result<Action, Error> {
     let identity = identity(cluster);
-    let status = TrinoClusterStatus {
-        phase: Some(ClusterPhase::Terminating),
-        ..cluster.status().cloned().unwrap_or_default()
-    };
+    let status =
+        TrinoClusterStatus { phase: Some(ClusterPhase::Terminating), ..cluster.status().cloned().unwrap_or_default() };
     let message = "the cluster is being removed: first its pods, then the rest".to_owned();
     let conditions = Conditions::Reconciling { serving: false, reason: "Terminating", message };
     context.write_status(cluster, status, &conditions).await?;

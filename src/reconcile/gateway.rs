@@ -28,7 +28,7 @@ use crate::{
 /// Key of a CA certificate in a Secret, where the user names no other.
 pub(super) const CA_KEY: &str = "ca.crt";
 
-const RESYNC: Duration = Duration::from_secs(600);
+const RESYNC: Duration = Duration::from_mins(10);
 const SECRET_RETRY: Duration = Duration::from_secs(15);
 
 /// Brings the published routing table up to date. A gateway that is deleted needs no help: its ConfigMap goes with it, and

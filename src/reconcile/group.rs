@@ -33,7 +33,7 @@ use crate::{
 /// Holds a TrinoClusterGroup until its clusters are gone.
 pub const FINALIZER: &str = "trinowarren.io/group";
 
-const RESYNC: Duration = Duration::from_secs(600);
+const RESYNC: Duration = Duration::from_mins(10);
 /// Secrets are not watched (that would take the right to read all of them), so a missing one is looked for again.
 const SECRET_RETRY: Duration = Duration::from_secs(15);
 

@@ -137,7 +137,10 @@ pub enum Scope {
 }
 
 impl Scope {
-    fn api<K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>>(&self, client: &Client) -> Api<K> {
+    fn api<K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>>(
+        &self,
+        client: &Client,
+    ) -> Api<K> {
         match self {
             Self::All => Api::all(client.clone()),
             Self::Namespace(namespace) => Api::namespaced(client.clone(), namespace),
@@ -202,12 +205,15 @@ fn queues() -> (Wakers, Queues) {
     let (groups, groups_queue) = mpsc::channel(QUEUE);
     let (clusters, clusters_queue) = mpsc::channel(QUEUE);
     let (proxy_groups, proxy_groups_queue) = mpsc::channel(QUEUE);
-    (Wakers { gateways, groups, clusters, proxy_groups }, Queues {
-        gateways: gateways_queue,
-        groups: groups_queue,
-        clusters: clusters_queue,
-        proxy_groups: proxy_groups_queue,
-    })
+    (
+        Wakers { gateways, groups, clusters, proxy_groups },
+        Queues {
+            gateways: gateways_queue,
+            groups: groups_queue,
+            clusters: clusters_queue,
+            proxy_groups: proxy_groups_queue,
+        },
+    )
 }
 
 struct Watches<'a> {
@@ -250,9 +256,11 @@ impl Watches<'_> {
         self.tasks.spawn(async move {
             while let Some(event) = events.next().await {
                 let object = match event {
-                    Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object) | watcher::Event::Delete(object)) => {
-                        object
-                    }
+                    Ok(
+                        watcher::Event::Apply(object)
+                        | watcher::Event::InitApply(object)
+                        | watcher::Event::Delete(object),
+                    ) => object,
                     Ok(watcher::Event::InitDone) => {
                         readiness.seen(&kind);
                         continue;
@@ -311,7 +319,7 @@ impl Wakes for TrinoGateway {
 
 impl Wakes for TrinoClusterGroup {
     fn wakes(&self, index: &Index) -> Vec<Wake> {
-        let mut wakes = gateways(self.namespace(), index);
+        let mut wakes = gateways(self.metadata.namespace.as_deref(), index);
         wakes.push(Wake::Group(ObjectRef::from_obj(self)));
         wakes
     }
@@ -319,7 +327,7 @@ impl Wakes for TrinoClusterGroup {
 
 impl Wakes for TrinoCluster {
     fn wakes(&self, index: &Index) -> Vec<Wake> {
-        let mut wakes = gateways(self.namespace(), index);
+        let mut wakes = gateways(self.metadata.namespace.as_deref(), index);
         wakes.push(Wake::Cluster(ObjectRef::from_obj(self)));
         if let (Some(group), Some(namespace)) = (label(self, GROUP), self.namespace()) {
             wakes.push(Wake::Group(ObjectRef::new(group).within(&namespace)));
@@ -369,8 +377,8 @@ fn owner(object: &impl Resource<DynamicType = ()>) -> Option<Wake> {
     label(object, GATEWAY).map(|gateway| Wake::Gateway(ObjectRef::new(gateway).within(namespace)))
 }
 
-fn gateways(namespace: Option<String>, index: &Index) -> Vec<Wake> {
-    let gateways = index.gateways.state_filter(|gateway| gateway.namespace() == namespace);
+fn gateways(namespace: Option<&str>, index: &Index) -> Vec<Wake> {
+    let gateways = index.gateways.state_filter(|gateway| gateway.metadata.namespace.as_deref() == namespace);
     gateways.iter().map(|gateway| Wake::Gateway(ObjectRef::from_obj(&**gateway))).collect()
 }
 

@@ -21,20 +21,17 @@ pub(super) async fn set_aside<K: Watched>(
     client: Client,
     event: watcher::Event<Guarded<K>>,
 ) -> Result<Option<watcher::Event<K>>, watcher::Error> {
-    let (object, wrap): (Guarded<K>, fn(K) -> watcher::Event<K>) = match event {
-        watcher::Event::Apply(object) => (object, watcher::Event::Apply),
-        watcher::Event::InitApply(object) => (object, watcher::Event::InitApply),
-        watcher::Event::Delete(object) => (object, watcher::Event::Delete),
-        watcher::Event::Init => return Ok(Some(watcher::Event::Init)),
-        watcher::Event::InitDone => return Ok(Some(watcher::Event::InitDone)),
+    let good = match event {
+        watcher::Event::Apply(object) => object.0.map(watcher::Event::Apply),
+        watcher::Event::InitApply(object) => object.0.map(watcher::Event::InitApply),
+        watcher::Event::Delete(object) => object.0.map(watcher::Event::Delete),
+        watcher::Event::Init => Ok(watcher::Event::Init),
+        watcher::Event::InitDone => Ok(watcher::Event::InitDone),
     };
-    match object.0 {
-        Ok(object) => Ok(Some(wrap(object))),
-        Err(invalid) => {
-            tell::<K>(client, &invalid).await;
-            Ok(None)
-        }
+    if let Err(invalid) = &good {
+        tell::<K>(client, invalid).await;
     }
+    Ok(good.ok())
 }
 
 async fn tell<K: Watched>(client: Client, invalid: &InvalidObject) {
@@ -54,7 +51,8 @@ async fn tell<K: Watched>(client: Client, invalid: &InvalidObject) {
     let status = json!({"status": {"conditions": [
         condition("Ready", "False"), condition("Reconciling", "False"), condition("Stalled", "True"),
     ]}});
-    let known = objects.get(name).await.is_ok_and(|object| object.data["status"]["conditions"][0]["reason"] == "Malformed");
+    let known =
+        objects.get(name).await.is_ok_and(|object| object.data["status"]["conditions"][0]["reason"] == "Malformed");
     if !known && let Err(error) = objects.patch_status(name, &PatchParams::default(), &Patch::Merge(&status)).await {
         warn!(%kind, namespace, name, %error, "cannot tell that the object is malformed");
     }

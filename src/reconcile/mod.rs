@@ -47,7 +47,7 @@ use crate::api::{ProxyGroup, TrinoCluster, TrinoClusterGroup, TrinoGateway};
 /// Reconciliations of one kind that run at the same time.
 const CONCURRENCY: u16 = 16;
 /// After an error that only an edit mends, the object is looked at again all the same.
-const INVALID_RETRY: std::time::Duration = std::time::Duration::from_secs(120);
+const INVALID_RETRY: std::time::Duration = std::time::Duration::from_mins(2);
 /// After an error that an event mends, should the event be missed.
 const WAITING_RETRY: std::time::Duration = std::time::Duration::from_secs(10);
 
@@ -117,7 +117,9 @@ async fn wait_for_all(context: &Context, shutdown: &CancellationToken) {
             warn!(kind = %K::kind(&()), "a watch ended before its objects were listed");
         }
     }
-    use k8s_openapi::api::{apps::v1 as apps, core::v1 as core, networking::v1 as networking, policy::v1 as policy, rbac::v1 as rbac};
+    use k8s_openapi::api::{
+        apps::v1 as apps, core::v1 as core, networking::v1 as networking, policy::v1 as policy, rbac::v1 as rbac,
+    };
     let own = futures::future::join4(
         synced::<TrinoGateway>(context),
         synced::<TrinoClusterGroup>(context),
@@ -228,5 +230,5 @@ fn key<K: HasStatus>(object: &K) -> String {
 /// A fresh random value for a Secret: 256 bits in hexadecimal, from the operating system's generator.
 fn secret_value() -> String {
     let bytes: [u8; 32] = rand::random();
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(bytes)
 }

@@ -26,7 +26,7 @@ use crate::{
     },
 };
 
-const RESYNC: Duration = Duration::from_secs(600);
+const RESYNC: Duration = Duration::from_mins(10);
 
 /// Brings the proxies to what the spec asks for. A ProxyGroup that is deleted needs no help: its objects go with it.
 pub(super) async fn reconcile(proxies: Arc<ProxyGroup>, context: &Context) -> Result<Action, Error> {
@@ -69,7 +69,8 @@ fn fetch_rendered(identity: &ProxyIdentity, revision: &Revision, index: &Index) 
 
 /// Applies all objects; what pods need comes before them.
 async fn apply(context: &Context, objects: ProxyObjects) -> Result<Applied<Deployment>, Error> {
-    let ProxyObjects { revision, service_account, role, role_binding, service, disruption_budget, deployment } = objects;
+    let ProxyObjects { revision, service_account, role, role_binding, service, disruption_budget, deployment } =
+        objects;
     context.apply(revision).await?;
     context.apply(service_account).await?;
     context.apply(role).await?;

@@ -64,7 +64,8 @@ fn explain(error: &watcher::Error) -> String {
     };
     match source {
         kube::Error::Api(status) if status.is_not_found() => {
-            "the API server does not know this kind: install the CRDs (warren crds | kubectl apply --server-side -f -)".to_owned()
+            "the API server does not know this kind: install the CRDs (warren crds | kubectl apply --server-side -f -)"
+                .to_owned()
         }
         kube::Error::Api(status) if status.is_forbidden() => {
             format!("{}: give the operator's ServiceAccount the right to list and watch it", status.message)

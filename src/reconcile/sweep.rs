@@ -24,7 +24,7 @@ use crate::{
     desired::labels::{CLUSTER, GROUP, MANAGED_BY, OWNER_UID, WARREN},
 };
 
-const PERIOD: Duration = Duration::from_secs(60);
+const PERIOD: Duration = Duration::from_mins(1);
 
 /// An owner as the labels of its objects name it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -55,7 +55,11 @@ async fn sweep(context: &Context) -> Result<(), Error> {
     for owner in gone::<TrinoClusterGroup>(context, groups).await? {
         for orphan in TrinoCluster::labelled(&context.index, &owner.namespace, GROUP, &owner.name) {
             if label(&*orphan, OWNER_UID) == Some(owner.uid.as_str()) {
-                info!(namespace = owner.namespace, cluster = orphan.name_any(), "removing a cluster whose group is gone");
+                info!(
+                    namespace = owner.namespace,
+                    cluster = orphan.name_any(),
+                    "removing a cluster whose group is gone"
+                );
                 context.delete(&*orphan).await?;
             }
         }

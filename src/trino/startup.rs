@@ -60,7 +60,10 @@ mod tests {
                    2026-11-01T10:00:00.000Z\tERROR\tmain\tio.trino.server.Server\tNo factory for connector 'tpchh'\n\
                    java.lang.IllegalArgumentException: No factory for connector 'tpchh'\n\tat somewhere\n";
         assert_eq!(failure(log).as_deref(), Some("No factory for connector 'tpchh'"));
-        assert_eq!(failure("Error: Could not find or load main class x\n").as_deref(), Some("Could not find or load main class x"));
+        assert_eq!(
+            failure("Error: Could not find or load main class x\n").as_deref(),
+            Some("Could not find or load main class x")
+        );
         assert_eq!(failure("all is well\n"), None);
     }
 }

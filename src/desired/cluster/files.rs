@@ -92,7 +92,12 @@ fn jvm_config(component: &'static str, resources: Option<&Resources>) -> Result<
     let for_size: &[&str] = if heap_mib < 4096 {
         &["-XX:+UseSerialGC", "-XX:ReservedCodeCacheSize=150M"]
     } else {
-        &["-XX:+UseG1GC", "-XX:G1HeapRegionSize=32M", "-XX:+ExplicitGCInvokesConcurrent", "-XX:ReservedCodeCacheSize=512M"]
+        &[
+            "-XX:+UseG1GC",
+            "-XX:G1HeapRegionSize=32M",
+            "-XX:+ExplicitGCInvokesConcurrent",
+            "-XX:ReservedCodeCacheSize=512M",
+        ]
     };
     let for_all = [
         "-XX:+ExitOnOutOfMemoryError",

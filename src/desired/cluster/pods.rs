@@ -30,7 +30,12 @@ const REPOSITORY: &str = "docker.io/trinodb/trino";
 const TRINO_USER: i64 = 1000;
 
 /// One component of a revision: its files, and pods that mount them.
-pub(super) fn component(cluster: &ClusterIdentity, spec: &TrinoClusterSpec, component: &str, files: Files) -> Component {
+pub(super) fn component(
+    cluster: &ClusterIdentity,
+    spec: &TrinoClusterSpec,
+    component: &str,
+    files: Files,
+) -> Component {
     let mut part = Component { files, template: PodTemplateSpec::default() };
     let config_map = super::config_map_name(cluster, component, &part);
     let source = image::source(spec.image.as_ref(), REPOSITORY, &spec.version);
@@ -80,8 +85,7 @@ pub(super) fn component(cluster: &ClusterIdentity, spec: &TrinoClusterSpec, comp
 }
 
 fn shared_secret(cluster: &ClusterIdentity) -> EnvVar {
-    let selector =
-        SecretKeySelector { name: cluster.secret_name(), key: SHARED_SECRET_KEY.into(), optional: None };
+    let selector = SecretKeySelector { name: cluster.secret_name(), key: SHARED_SECRET_KEY.into(), optional: None };
     EnvVar {
         name: SHARED_SECRET_ENV.into(),
         value_from: Some(EnvVarSource { secret_key_ref: Some(selector), ..EnvVarSource::default() }),

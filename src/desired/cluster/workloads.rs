@@ -55,12 +55,18 @@ pub(super) fn config_map(cluster: &ClusterIdentity, component: &str, part: &Comp
 /// a dead node, and would stick on a broken revision.
 pub(super) fn coordinator(cluster: &ClusterIdentity, revision: &Revision, part: &Component) -> Deployment {
     let strategy = DeploymentStrategy { type_: Some("Recreate".into()), rolling_update: None };
-    deployment(cluster, component::COORDINATOR, cluster.coordinator_name(), revision, DeploymentSpec {
-        replicas: Some(1),
-        strategy: Some(strategy),
-        template: part.template.clone(),
-        ..DeploymentSpec::default()
-    })
+    deployment(
+        cluster,
+        component::COORDINATOR,
+        cluster.coordinator_name(),
+        revision,
+        DeploymentSpec {
+            replicas: Some(1),
+            strategy: Some(strategy),
+            template: part.template.clone(),
+            ..DeploymentSpec::default()
+        },
+    )
 }
 
 /// The workers.
@@ -69,12 +75,18 @@ pub(super) fn workers(cluster: &ClusterIdentity, revision: &Revision, part: &Com
         max_surge: Some(IntOrString::String("25%".into())),
         max_unavailable: Some(IntOrString::Int(0)),
     };
-    deployment(cluster, component::WORKER, cluster.worker_name(), revision, DeploymentSpec {
-        replicas: Some(replicas),
-        strategy: Some(DeploymentStrategy { type_: Some("RollingUpdate".into()), rolling_update: Some(rolling) }),
-        template: part.template.clone(),
-        ..DeploymentSpec::default()
-    })
+    deployment(
+        cluster,
+        component::WORKER,
+        cluster.worker_name(),
+        revision,
+        DeploymentSpec {
+            replicas: Some(replicas),
+            strategy: Some(DeploymentStrategy { type_: Some("RollingUpdate".into()), rolling_update: Some(rolling) }),
+            template: part.template.clone(),
+            ..DeploymentSpec::default()
+        },
+    )
 }
 
 fn deployment(
