@@ -1,0 +1,41 @@
+# One target per thing that people do here; each is one line into hack/ or cargo. `make` alone lists them.
+.DEFAULT_GOAL := help
+.PHONY: help node node-down images install demo test lint generate soak bench clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1 \2/p' $(MAKEFILE_LIST) | while read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
+
+node: ## start a real Kubernetes node on this machine (Linux, root), or choose the cluster at hand
+	@hack/cluster.sh
+
+node-down: ## remove the local node, and all that runs on it
+	@hack/node.sh down
+
+images: ## build the images: the node's own, Trino's, Warren's
+	@hack/images.sh all
+
+install: ## install this tree's operator into the cluster at hand
+	@hack/install.sh
+
+demo: ## from nothing to a query's rows, with the quickstart example
+	@hack/demo.sh
+
+test: ## all tests; parts: hack/test.sh SECTION…
+	@hack/test.sh
+
+lint: ## all static checks; parts: hack/lint.sh NAME…
+	@hack/lint.sh
+
+generate: ## write crds/ from the types, the chart's copies of them, and the chart's goldens
+	cargo run --quiet --locked -- crds --output crds
+	cp crds/*.yaml deploy/helm/warren/files/crds/
+	hack/lint.sh --update
+
+soak: ## many clients against a fleet for a long time, with failures thrown in
+	@hack/soak.sh
+
+bench: ## what the proxy adds to a query
+	@hack/bench.sh
+
+clean: ## remove what was built here; the cache of tools and images stays
+	cargo clean

@@ -1,0 +1,180 @@
+#!/usr/bin/env bash
+# What the end-to-end tests do and look at, by name; for kuttl's scripts, whose folder is the test's: ../../check.sh NAME…
+# $NAMESPACE is the test's own namespace. A check says in one line what it saw when that is not what it wants, and kuttl
+# asks again until its time is over. An object is given as kind/name.
+set -euo pipefail
+
+HACK=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../hack" && pwd)
+PROXY=${PROXY:-pxg-proxy} # the Service that queries go through
+# Everything that may be left behind in a namespace. Pods' metrics and Events are not objects of anybody.
+ALL_KINDS=trinogateways,trinoclustergroups,trinoclusters,proxygroups,deployments,replicasets,statefulsets,controllerrevisions
+ALL_KINDS+=,pods,services,endpointslices,configmaps,secrets,serviceaccounts,roles,rolebindings,poddisruptionbudgets,networkpolicies
+
+k() { kubectl --namespace "$NAMESPACE" "$@"; }
+no() { echo "not yet: $*"; exit 1; }
+
+# The strictest Pod Security, before anything runs in the namespace.
+restricted() { kubectl label --overwrite namespace "$NAMESPACE" pod-security.kubernetes.io/enforce=restricted; }
+
+# Ready, not Reconciling, not Stalled, and said of the spec as it stands now.
+ready() { # OBJECT…
+  local object state
+  for object in "$@"; do
+    state=$(k get "$object" -o json | jq -r '
+      .metadata.generation as $generation
+      | [.status.conditions[]? | select(.observedGeneration == $generation) | "\(.type)=\(.status)"] | sort | join(" ")')
+    [ "$state" = "Ready=True Reconciling=False Stalled=False" ] ||
+      no "$object is ${state:-without conditions of this generation}: $(message "$object" Ready)"
+  done
+}
+
+message() { # OBJECT TYPE
+  k get "$1" -o json | jq -r --arg type "$2" '.status.conditions[]? | select(.type == $type) | .reason + ": " + .message'
+}
+
+# A condition with this status whose reason and message match; of the spec as it stands now.
+condition() { # OBJECT TYPE STATUS REGEX
+  k get "$1" -o json | jq -e --arg type "$2" --arg status "$3" --arg text "$4" '
+    .metadata.generation as $generation
+    | .status.conditions[]?
+    | select(.type == $type and .status == $status and .observedGeneration == $generation)
+    | select("\(.reason): \(.message)" | test($text))' >/dev/null ||
+    no "$1 has no $2=$3 that says /$4/, but: $(k get "$1" -o json | jq -c '[.status.conditions[]? | "\(.type)=\(.status) \(.reason): \(.message)"]')"
+}
+
+# An Event about the object whose reason and note match.
+event() { # OBJECT REGEX
+  k get events -o json | jq -e --arg name "${1#*/}" --arg text "$2" '
+    .items[] | select(.involvedObject.name == $name) | select("\(.reason): \(.message)" | test($text))' >/dev/null ||
+    no "no Event of $1 says /$2/, but: $(k get events -o json | jq -c --arg name "${1#*/}" '[.items[] | select(.involvedObject.name == $name) | "\(.reason): \(.message)"]')"
+}
+
+clusters_json() { k get trinoclusters -l "trinowarren.io/group=$1" --sort-by=.metadata.creationTimestamp -o json; } # GROUP
+names() { clusters_json "$1" | jq -r --arg phase "$2" '.items[] | select((.status.phase // "none") | test("^(" + $phase + ")$")) | .metadata.name'; } # GROUP PHASES
+phase() { k get trinocluster "$1" --ignore-not-found -o jsonpath='{.status.phase}'; } # CLUSTER
+
+# The group has exactly these clusters: so many in all, each of them in this phase.
+clusters() { # GROUP COUNT PHASE
+  local seen
+  seen=$(clusters_json "$1" | jq -r '[.items[] | .status.phase // "none"] | join(" ")')
+  [ "$seen" = "$(for ((i = 0; i < $2; i++)); do echo "$3"; done | paste -sd' ')" ] || no "clusters of $1: ${seen:-none}; wanted $2 $3"
+}
+
+# The gateway sends queries to so many clusters of the group.
+routed() { # GATEWAY GROUP ACTIVE
+  local active
+  active=$(k get trinogateway "$1" -o json | jq -r --arg group "$2" '[.status.groups[]? | select(.name == $group) | .active] | add // 0')
+  [ "$active" = "$3" ] || no "$active clusters of $2 are active behind $1, not $3"
+}
+
+workers() { # COUNT: that have joined, by Trino's own word
+  local count
+  count=$("$HACK/query.sh" "$NAMESPACE" "$PROXY" "SELECT count(*) FROM system.runtime.nodes WHERE NOT coordinator AND state = 'active'" | tr -d '"')
+  [ "$count" = "$1" ] || no "$count workers are active, not $1"
+}
+
+query() { # SQL EXPECTED: rows as CSV without quotes, joined by blanks; through the gateway
+  local rows
+  rows=$("$HACK/query.sh" "$NAMESPACE" "$PROXY" "$1" | tr -d '"' | paste -sd' ') || no "the query failed: $1"
+  [ "$rows" = "$2" ] || no "the query gave '$rows' and not '$2'"
+}
+
+nations() { query 'SELECT count(*) FROM tpch.tiny.nation' 25; }
+
+absent() { # OBJECT
+  [ -z "$(k get "$1" --ignore-not-found -o name)" ] || no "$1 is still there"
+}
+
+# Between LOW and HIGH objects of each of the kinds carry the label.
+by_label() { # LOW HIGH KINDS LABEL
+  local kind found
+  for kind in ${3//,/ }; do
+    found=$(k get "$kind" -l "$4" -o name)
+    (($(wc -w <<<"$found") >= $1 && $(wc -w <<<"$found") <= $2)) || no "$kind with $4: ${found:-none}; wanted $1 to $2"
+  done
+}
+
+# The namespace has nothing but what every namespace has.
+empty() {
+  local left
+  left=$(k get "$ALL_KINDS" -o name | grep -vxE 'configmap/kube-root-ca.crt|serviceaccount/default' | paste -sd' ' || true)
+  [ -z "$left" ] || no "left behind: $left"
+}
+
+# What says that it belongs to a cluster of the group belongs to one that exists.
+no_orphans() { # GROUP
+  local clusters orphans
+  clusters=$(k get trinoclusters -o json | jq -c '[.items[].metadata.name]')
+  orphans=$(k get "$ALL_KINDS" -l "trinowarren.io/group=$1" -o json | jq -r --argjson clusters "$clusters" '
+    .items[] | .metadata.labels["trinowarren.io/cluster"] as $cluster
+    | select($cluster != null and ($clusters | index($cluster) | not)) | "\(.kind)/\(.metadata.name)"' | paste -sd' ')
+  [ -z "$orphans" ] || no "of clusters that are no more: $orphans"
+}
+
+# Exactly one cluster of the group is Failed, and says why.
+failed() { # GROUP REGEX
+  local name
+  name=$(names "$1" Failed)
+  [ "$(wc -w <<<"$name")" = 1 ] || no "one Failed cluster is wanted, not '$name'"
+  condition "trinocluster/$name" Stalled True "$2"
+  event "trinocluster/$name" "$2"
+}
+
+# Pods that must neither go nor restart from here on; noted at the namespace, where the later steps find them.
+pods_json() { k get pods -l "$1" -o json | jq -c '[.items[] | {key: .metadata.uid, value: ([.status.containerStatuses[]?.restartCount] | add)}] | from_entries'; }
+remember() { # LABEL
+  kubectl annotate --overwrite namespace "$NAMESPACE" "test/label=$1" "test/pods=$(pods_json "$1")" >/dev/null
+}
+remembered() {
+  local label before
+  label=$(kubectl get namespace "$NAMESPACE" -o jsonpath='{.metadata.annotations.test/label}')
+  before=$(kubectl get namespace "$NAMESPACE" -o jsonpath='{.metadata.annotations.test/pods}')
+  pods_json "$label" | jq -e --argjson before "$before" '. as $now | all($before | to_entries[]; $now[.key] == .value)' >/dev/null ||
+    no "pods that were to stay are gone or have restarted: $before, now $(pods_json "$label")"
+}
+
+# So many coordinators answer: queries go round them.
+spread() { # COUNT
+  local seen
+  seen=$(for _ in 1 2 3 4; do "$HACK/query.sh" "$NAMESPACE" "$PROXY" "SELECT node_id FROM system.runtime.nodes WHERE coordinator"; done | sort -u | wc -l)
+  [ "$seen" = "$1" ] || no "$seen coordinators answered four queries, not $1"
+}
+
+CRD=trinogateways.trinowarren.io
+DESCRIPTION=/spec/versions/0/schema/openAPIV3Schema/description
+crd_says() { # WORDS: at the beginning of the description
+  local text
+  text=$(kubectl get crd "$CRD" -o json | jq -r '.spec.versions[0].schema.openAPIV3Schema.description')
+  [[ $text == "$1"* ]] || no "the CRD's description begins with '${text:0:40}', not with '$1'"
+}
+break_crd() { kubectl patch crd "$CRD" --type=json -p "[{\"op\":\"replace\",\"path\":\"$DESCRIPTION\",\"value\":\"BROKEN\"}]"; }
+
+# Runs an edit and watches the exchange of one cluster for another: while the new one is not Active the old one is, and
+# queries are answered all along; then the old one drains and goes. One script, since a step of kuttl sees only its end.
+exchange() { # GROUP SECONDS COMMAND…
+  local group=$1 limit=$2 old new='' deadline
+  shift 2
+  old=$(names "$group" Active)
+  [ "$(wc -w <<<"$old")" = 1 ] || no "one Active cluster of $group is wanted at the start, not '$old'"
+  echo "the old cluster: $old"
+  "$@"
+  deadline=$((SECONDS + limit))
+  until new=$(names "$group" Active | grep -vx "$old"); do
+    # Look again at the old one only after the new one was seen not to be Active: else the exchange may lie in between.
+    [ "$(phase "$old")" = Active ] || { new=$(names "$group" Active | grep -vx "$old") || no "$old is '$(phase "$old")' and no other cluster is Active"; break; }
+    nations
+    ((SECONDS < deadline)) || no "no new cluster is Active after $limit s: $(clusters_json "$group" | jq -c '[.items[] | "\(.metadata.name) \(.status.phase)"]')"
+    sleep 1
+  done
+  echo "the new cluster: $new, after $((SECONDS - deadline + limit)) s"
+  until [ -z "$(k get trinocluster "$old" --ignore-not-found -o name)" ]; do
+    case $(phase "$old") in Active) ((SECONDS < deadline)) ;; Draining | Terminating | '') ;; *) no "$old is $(phase "$old")" ;; esac
+    nations
+    ((SECONDS < deadline)) || no "$old is still there after $limit s, $(phase "$old")"
+    sleep 1
+  done
+  echo "the old cluster is gone"
+  nations
+}
+
+"$@"
