@@ -151,17 +151,11 @@ impl Mount {
 async fn read_again(mount: &mut Option<Mount>) -> Option<Result<RoutingTable, Error>> {
     let reading = mount.take()?;
     let directory = reading.directory.clone();
-    match tokio::task::spawn_blocking(move || reading.read()).await {
-        Ok((read, table)) => {
-            *mount = Some(read);
-            table
-        }
-        // The reading itself panicked: nothing is known of the files, so all are read at the next turn.
-        Err(_) => {
-            *mount = Some(Mount::new(directory));
-            None
-        }
-    }
+    let read = tokio::task::spawn_blocking(move || reading.read()).await;
+    // If the reading itself panicked, nothing is known of the files: all are read at the next turn.
+    let (read, table) = read.unwrap_or_else(|_| (Mount::new(directory), None));
+    *mount = Some(read);
+    table
 }
 
 fn decode(origin: &str, object: &ConfigMap) -> Result<RoutingTable, Error> {
@@ -230,8 +224,8 @@ mod tests {
             text(StatusCode::OK, list.to_string())
         }
 
-        fn modify(&self, object: Value) {
-            *self.object.lock().unwrap() = object.clone();
+        fn modify(&self, object: &Value) {
+            self.object.lock().unwrap().clone_from(object);
             let event = format!("{}\n", json!({"type": "MODIFIED", "object": object}));
             let watches = self.watches.lock().unwrap();
             watches.last().unwrap().unbounded_send(Ok(Frame::data(Bytes::from(event)))).unwrap();
@@ -284,11 +278,11 @@ mod tests {
         while api.watches.lock().unwrap().is_empty() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        api.modify(object(2, r#"{"routing": {"default": {"group": "none"}}}"#));
+        api.modify(&object(2, r#"{"routing": {"default": {"group": "none"}}}"#));
         let refusal = refusals.recv().await.unwrap();
         assert!(refusal.starts_with("ConfigMap trino/prod: routing.default.group: there is no group"), "{refusal}");
         assert_eq!(tables.borrow().as_ref().unwrap().table().groups[0].name, "watched");
-        api.modify(object(3, &table("watched-again")));
+        api.modify(&object(3, &table("watched-again")));
         until(&mut tables, "watched-again").await;
 
         shutdown.cancel();

@@ -3,10 +3,10 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures::channel::mpsc;
+use futures::{StreamExt as _, channel::mpsc};
 use http::{Response, StatusCode};
 use http_body::Frame;
-use http_body_util::{BodyExt as _, Empty, StreamBody};
+use http_body_util::{BodyExt, Empty, StreamBody};
 use tokio::{net::TcpStream, sync::Mutex};
 use warren::proxy::Settings;
 
@@ -17,7 +17,7 @@ use crate::{
 
 const POLL: &str = "/c/blue/v1/statement/executing/20250805_101112_00003_abcde/y0slug/0";
 
-type Pieces = mpsc::UnboundedSender<Result<Frame<Bytes>, Infallible>>;
+type Pieces = mpsc::UnboundedSender<Frame<Bytes>>;
 
 /// A coordinator whose answer a test writes piece by piece.
 async fn piecemeal() -> (Pieces, Coordinator) {
@@ -25,14 +25,16 @@ async fn piecemeal() -> (Pieces, Coordinator) {
     let stream = Arc::new(Mutex::new(Some(stream)));
     let coordinator = Coordinator::scripted(move |_| {
         let stream = stream.clone();
-        async move { Some(Response::new(StreamBody::new(stream.lock().await.take()?).boxed())) }
+        async move {
+            Some(Response::new(BodyExt::boxed(StreamBody::new(stream.lock().await.take()?.map(Ok::<_, Infallible>)))))
+        }
     })
     .await;
     (pieces, coordinator)
 }
 
-fn piece(text: &'static str) -> Result<Frame<Bytes>, Infallible> {
-    Ok(Frame::data(Bytes::from_static(text.as_bytes())))
+fn piece(text: &'static str) -> Frame<Bytes> {
+    Frame::data(Bytes::from_static(text.as_bytes()))
 }
 
 #[tokio::test]
@@ -60,7 +62,7 @@ async fn running_answers_end_whole_while_idle_connections_close_and_new_ones_are
 #[tokio::test]
 async fn readiness_ends_at_once_while_new_connections_are_still_served() {
     let blue = Coordinator::saying(StatusCode::OK).await;
-    let settings = Settings { drain_delay: Duration::from_secs(3600), ..settings() };
+    let settings = Settings { drain_delay: Duration::from_hours(1), ..settings() };
     let gateway = Gateway::with(settings, Some(table(&[("blue", &blue.url())]))).await;
     gateway.healthy("blue").await;
     assert_eq!(gateway.proxy.readiness(), Ok(()));

@@ -39,7 +39,7 @@ pub(crate) struct Gateway {
 pub(crate) fn settings() -> Settings {
     Settings {
         health: HealthChecks {
-            interval: Duration::from_secs(3600),
+            interval: Duration::from_hours(1),
             retry: Duration::from_millis(10),
             max_retry: Duration::from_millis(10),
             ..HealthChecks::default()
@@ -103,10 +103,10 @@ impl Gateway {
     }
 
     /// The metric's value, zero while there is none.
-    pub(crate) fn metric(&self, line: &str) -> f64 {
+    pub(crate) fn metric(&self, line: &str) -> u64 {
         let text = self.metrics.encode().unwrap();
         let found = text.lines().find_map(|found| found.strip_prefix(line)?.trim().parse().ok());
-        found.unwrap_or(0.0)
+        found.unwrap_or(0)
     }
 
     /// Waits until `holds`.

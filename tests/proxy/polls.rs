@@ -61,7 +61,7 @@ async fn a_poll_waits_for_a_coordinator_that_comes_back_within_seconds() {
     let gateway = Gateway::before(&[("blue", &url)]).await;
     blue.stop().await;
     let asked = tokio::spawn(crate::gateway::send(gateway.address, gateway.request(Method::GET, &poll("blue"), "")));
-    gateway.until("a retry", || gateway.metric("warren_proxy_retries_total{kind=\"poll\"}") >= 1.0).await;
+    gateway.until("a retry", || gateway.metric("warren_proxy_retries_total{kind=\"poll\"}") >= 1).await;
     let _again = Coordinator::at(address, |_| async { Some(text(StatusCode::OK, "page")) }).await;
     assert_eq!(body(asked.await.unwrap()).await, "page");
 }
