@@ -42,8 +42,7 @@ pub struct TrinoClusterSpec {
     /// `true` stops Warren from changing anything of this object; what runs goes on. Default: `false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<bool>,
-    /// Whether new queries come here. A group sets it; by hand, `Drained` takes the cluster out of routing while its
-    /// running queries go on. Restarts nothing. Default: `Active`.
+    /// Whether new queries come here. (The CRD has the type's text.)
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serving: Option<ServingIntent>,
     /// Trino's version, for example `"476"`. In a group, changing it makes a new cluster; in a cluster made by hand it
@@ -74,7 +73,7 @@ pub struct TrinoClusterSpec {
 }
 
 const OWNED_RULE: &str = "!self.exists(k, k in ['coordinator', 'discovery.uri', 'discovery-server.enabled', 'http-server.http.enabled', 'http-server.http.port', 'http-server.process-forwarded', 'internal-communication.shared-secret', 'node.data-dir', 'node.environment', 'node.id', 'catalog.config-dir', 'catalog.management'])";
-const OWNED_MESSAGE: &str = "config: coordinator, discovery.*, http-server.http.*, http-server.process-forwarded, internal-communication.shared-secret, node.* and catalog.* belong to Warren, which sets them; remove them here";
+const OWNED_MESSAGE: &str = "config: Warren itself sets coordinator, discovery.uri, discovery-server.enabled, http-server.http.enabled, http-server.http.port, http-server.process-forwarded, internal-communication.shared-secret, node.data-dir, node.environment, node.id, catalog.config-dir and catalog.management; remove them here";
 
 // The derive bounds neither the number of a map's entries nor the length of its values; CEL's cost budget asks for both.
 fn properties_schema(_: &mut SchemaGenerator) -> Schema {
@@ -93,7 +92,8 @@ fn catalogs_schema(generator: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// Whether a cluster is to take new queries.
+/// Whether new queries come to a cluster: `Active`, or `Drained`, which takes it out of routing while its running queries
+/// go on. A group sets it on the clusters that it makes. Restarts nothing. Default: `Active`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ServingIntent {
     /// New queries come here once the cluster is ready.
@@ -149,7 +149,9 @@ pub struct Catalogs {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "catalogs_schema")]
     #[x_kube(validation = Rule::new("self.all(name, name.matches('^[a-z0-9_][a-z0-9_-]{0,62}$'))").message("spec.catalogs.inline: a catalog's name is 1 to 63 characters of a-z, 0-9, '_' and '-', not beginning with '-'"))]
-    #[x_kube(validation = Rule::new("self.all(name, 'connector.name' in self[name])").message("spec.catalogs.inline: each catalog needs connector.name, for example {tpch: {connector.name: tpch}}"))]
+    #[x_kube(validation = Rule::new("!('system' in self)").message("spec.catalogs.inline: the catalog system is Trino's own; choose another name"))]
+    #[x_kube(validation = Rule::new("self.all(name, 'connector.name' in self[name] && size(self[name]['connector.name']) > 0)").message("spec.catalogs.inline: each catalog needs connector.name, for example {tpch: {connector.name: tpch}}"))]
+    #[x_kube(validation = Rule::new("self.all(name, self[name].all(k, k.matches('^[A-Za-z0-9][A-Za-z0-9._-]*$')))").message("spec.catalogs.inline: a property's name holds only letters, digits, '.', '_' and '-'"))]
     pub inline: BTreeMap<String, Properties>,
 }
 
@@ -182,7 +184,9 @@ pub struct TrinoClusterStatus {
     pub conditions: Vec<Condition>,
 }
 
-/// Where a cluster is in its life.
+/// Where a cluster is in its life: `Provisioning` (its pods start), `Active` (it takes new queries), `Draining` (it takes no
+/// new queries; running ones go on), `Failed` (it cannot start; the condition says why) or `Terminating` (it is being
+/// removed).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ClusterPhase {
     /// Its pods start.

@@ -7,6 +7,8 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::pod::{LABEL_VALUES_RULE, QUALIFIED_KEYS_RULE, labels_schema};
+
 /// One address for many Trino clusters: which groups stand behind it, and which of them a query goes to.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -36,7 +38,7 @@ pub struct TrinoGatewaySpec {
     /// client's `Host` says. Default: the `Host` of each request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 300))]
-    #[x_kube(validation = Rule::new("self.matches('^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?$') || self.matches('^https?://\\\\[[0-9A-Fa-f:.]+\\\\](:[0-9]{1,5})?$')").message("spec.externalUrl must be http://host[:port] or https://host[:port], without a path"))]
+    #[x_kube(validation = Rule::new(ADDRESS_RULE).message("spec.externalUrl must be http://host[:port] or https://host[:port], with a port from 1 to 65535 and nothing after it, not even a slash"))]
     pub external_url: Option<String>,
     /// The TrinoClusterGroups of this namespace that stand behind the gateway. Default: all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -46,6 +48,9 @@ pub struct TrinoGatewaySpec {
     pub routing: Option<GatewayRouting>,
 }
 
+/// An address without a path: a name, an IPv4 address, or an IPv6 address in brackets; then maybe a port.
+pub(super) const ADDRESS_RULE: &str = r"self.matches('^https?://([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\\[[0-9A-Fa-f:.]+\\])(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?$')";
+
 /// Which groups a gateway serves.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -54,6 +59,7 @@ pub struct GroupSelection {
     /// Names of TrinoClusterGroups. One that does not exist is named in the gateway's condition.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256), inner(length(min = 1, max = 63)), extend("x-kubernetes-list-type" = "set"))]
+    #[x_kube(validation = Rule::new("self.all(name, name.matches('^[a-z]([-a-z0-9]{0,34}[a-z0-9])?$'))").message("spec.groups.names: the name of a TrinoClusterGroup is at most 36 characters of a-z, 0-9 and '-', beginning with a letter and not ending with '-'"))]
     pub names: Vec<String>,
     /// Labels that the groups carry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -65,8 +71,10 @@ pub struct GroupSelection {
 #[serde(rename_all = "camelCase")]
 pub struct LabelSelection {
     /// All of these labels, with these values.
-    #[schemars(extend("maxProperties" = 16))]
+    #[schemars(schema_with = "labels_schema")]
     #[x_kube(validation = Rule::new("size(self) > 0").message("spec.groups.selector.matchLabels must name at least one label; leave selector out to take all groups"))]
+    #[x_kube(validation = Rule::new(QUALIFIED_KEYS_RULE).message("spec.groups.selector.matchLabels: a label's name is 1 to 63 characters of letters, digits, '-', '_' and '.', with a letter or digit at both ends, and maybe a DNS name and '/' before it"))]
+    #[x_kube(validation = Rule::new(LABEL_VALUES_RULE).message("spec.groups.selector.matchLabels: a label's value is at most 63 characters of letters, digits, '-', '_' and '.', with a letter or digit at both ends"))]
     pub match_labels: BTreeMap<String, String>,
 }
 
@@ -85,6 +93,7 @@ pub struct GatewayRouting {
 pub struct RouteTarget {
     /// Name of a TrinoClusterGroup behind this gateway.
     #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z]([-a-z0-9]{0,34}[a-z0-9])?$')").message("spec.routing.default.group must be the name of a TrinoClusterGroup: at most 36 characters of a-z, 0-9 and '-', beginning with a letter and not ending with '-'"))]
     pub group: String,
 }
 

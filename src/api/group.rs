@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     cluster::{ClusterPhase, TrinoClusterSpec},
-    pod::TemplateMetadata,
+    gateway::ADDRESS_RULE,
+    pod::{SECRET_NAME_RULE, TemplateMetadata},
 };
 
 /// Clusters that answer the same queries, made from one template. An edit of the template makes new clusters beside the
@@ -39,7 +40,7 @@ use super::{
     validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]{0,34}[a-z0-9])?$')").message("metadata.name must be at most 36 characters of a-z, 0-9 and '-', beginning with a letter and not ending with '-': the names of its clusters are made from it")
 )]
 #[x_kube(validation = Rule::new("has(self.template) || (has(self.external) && size(self.external) > 0)").message("spec: give template (clusters that Warren makes), external (clusters that it only routes to), or both"))]
-#[x_kube(validation = Rule::new("has(self.template) || !has(self.replicas) || self.replicas == 0").message("spec.replicas needs spec.template: without a template there is nothing to make clusters from"))]
+#[x_kube(validation = Rule::new("has(self.template) || !has(self.replicas) || self.replicas == 0").message("spec.replicas needs spec.template, since clusters are made from it; add spec.template or remove spec.replicas"))]
 pub struct TrinoClusterGroupSpec {
     /// `true` stops Warren from changing anything of this object; what runs goes on. Default: `false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -49,7 +50,7 @@ pub struct TrinoClusterGroupSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100))]
     pub replicas: Option<i32>,
-    /// How a new query picks one of the clusters. Default: `RoundRobin`.
+    /// How a new query picks one of the clusters. (The CRD has the type's text.)
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strategy: Option<Strategy>,
     /// How clusters are replaced.
@@ -65,7 +66,7 @@ pub struct TrinoClusterGroupSpec {
     pub template: Option<ClusterTemplate>,
 }
 
-/// How a new query picks one of the clusters.
+/// How a new query picks one of the clusters: `RoundRobin`, one after the other. Restarts nothing. Default: `RoundRobin`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Strategy {
     /// One after the other.
@@ -97,7 +98,7 @@ pub struct ExternalCluster {
     /// Address of the coordinator, `http://host:port` or `https://host:port`. It must process forwarded headers
     /// (`http-server.process-forwarded=true`).
     #[schemars(length(min = 1, max = 300))]
-    #[x_kube(validation = Rule::new("self.matches('^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?$') || self.matches('^https?://\\\\[[0-9A-Fa-f:.]+\\\\](:[0-9]{1,5})?$')").message("spec.external: url must be http://host[:port] or https://host[:port], without a path"))]
+    #[x_kube(validation = Rule::new(ADDRESS_RULE).message("spec.external: url must be http://host[:port] or https://host[:port], with a port from 1 to 65535 and nothing after it, not even a slash"))]
     pub url: String,
     /// The CA certificate that the coordinator's certificate chains up to. Default: the public roots.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -110,10 +111,12 @@ pub struct ExternalCluster {
 pub struct SecretKeyReference {
     /// Name of the Secret.
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(SECRET_NAME_RULE).message("caSecretRef.name must be the name of a Secret: 1 to 253 characters of a-z, 0-9, '-' and '.', with a letter or digit at both ends"))]
     pub name: String,
     /// Key in the Secret. Default: `ca.crt`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[-._A-Za-z0-9]+$')").message("caSecretRef.key must be a key of the Secret, such as ca.crt: letters, digits, '-', '_' and '.'"))]
     pub key: Option<String>,
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use kube::KubeSchema;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 /// Where an image comes from.
@@ -14,7 +14,7 @@ pub struct Image {
     /// Registry and repository, without a tag, for example `docker.io/trinodb/trino`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 255))]
-    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([a-zA-Z0-9._/:-]*[a-zA-Z0-9])?$') && !self.matches(':[^/]*$')").message("image.repository must be a registry and a repository without a tag, such as docker.io/trinodb/trino; the tag goes to image.tag"))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([a-zA-Z0-9._/:-]*[a-zA-Z0-9])?$') && !self.contains('//') && !self.matches(':[^/]*$')").message("image.repository must be a registry and a repository without https:// and without a tag, such as docker.io/trinodb/trino; the tag goes to image.tag"))]
     pub repository: Option<String>,
     /// Tag of the image. Default: the version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -26,7 +26,7 @@ pub struct Image {
     #[schemars(length(max = 71))]
     #[x_kube(validation = Rule::new("self.matches('^sha256:[0-9a-f]{64}$')").message("image.digest must be sha256: and 64 hexadecimal digits"))]
     pub digest: Option<String>,
-    /// When the kubelet pulls. Default: `IfNotPresent`.
+    /// When the kubelet pulls. (The CRD has the type's text.)
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pull_policy: Option<PullPolicy>,
     /// Secrets of type `kubernetes.io/dockerconfigjson` in the same namespace, for a registry that asks who pulls.
@@ -35,7 +35,8 @@ pub struct Image {
     pub pull_secrets: Vec<PullSecret>,
 }
 
-/// When the kubelet pulls an image.
+/// When the kubelet pulls the image: at every start of a container (`Always`), when the node does not have it
+/// (`IfNotPresent`), or never. Default: `IfNotPresent`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum PullPolicy {
     /// At every start of a container.
@@ -47,10 +48,11 @@ pub enum PullPolicy {
 }
 
 /// A reference to a pull Secret.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 pub struct PullSecret {
     /// Name of the Secret, in the namespace of the object.
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(SECRET_NAME_RULE).message("image.pullSecrets: name must be the name of a Secret: 1 to 253 characters of a-z, 0-9, '-' and '.', with a letter or digit at both ends"))]
     pub name: String,
 }
 
@@ -77,12 +79,44 @@ pub struct Resources {
 pub struct TemplateMetadata {
     /// Labels. Changing them makes no new revision.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 64))]
+    #[schemars(schema_with = "labels_schema")]
     #[x_kube(validation = Rule::new("self.all(k, !k.startsWith('trinowarren.io/') && !k.startsWith('app.kubernetes.io/'))").message("metadata.labels: labels under trinowarren.io/ and app.kubernetes.io/ belong to Warren; use a prefix of your own"))]
+    #[x_kube(validation = Rule::new(QUALIFIED_KEYS_RULE).message("metadata.labels: a label's name is 1 to 63 characters of letters, digits, '-', '_' and '.', with a letter or digit at both ends, and maybe a DNS name and '/' before it"))]
+    #[x_kube(validation = Rule::new(LABEL_VALUES_RULE).message("metadata.labels: a label's value is at most 63 characters of letters, digits, '-', '_' and '.', with a letter or digit at both ends"))]
     pub labels: BTreeMap<String, String>,
     /// Annotations. Changing them makes no new revision.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 64))]
-    #[x_kube(validation = Rule::new("self.all(k, !k.startsWith('trinowarren.io/'))").message("metadata.annotations: annotations under trinowarren.io/ belong to Warren; use a prefix of your own"))]
+    #[schemars(schema_with = "annotations_schema")]
+    #[x_kube(validation = Rule::new(FOREIGN_KEYS_RULE).message("metadata.annotations: annotations under trinowarren.io/ belong to Warren; use a prefix of your own"))]
+    #[x_kube(validation = Rule::new(QUALIFIED_KEYS_RULE).message("metadata.annotations: an annotation's name is 1 to 63 characters of letters, digits, '-', '_' and '.', with a letter or digit at both ends, and maybe a DNS name and '/' before it"))]
     pub annotations: BTreeMap<String, String>,
+}
+
+/// The name of a Secret: an RFC 1123 subdomain.
+pub(super) const SECRET_NAME_RULE: &str = "self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')";
+/// Names of labels and annotations, as Kubernetes takes them: `name` or `dns.name/name`.
+pub(super) const QUALIFIED_KEYS_RULE: &str =
+    "self.all(k, k.matches('^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))";
+/// Values of labels, as Kubernetes takes them.
+pub(super) const LABEL_VALUES_RULE: &str =
+    "self.all(k, self[k].matches('^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$'))";
+/// Annotations that are not Warren's.
+pub(super) const FOREIGN_KEYS_RULE: &str = "self.all(k, !k.startsWith('trinowarren.io/'))";
+
+// The derive bounds neither the number of a map's entries nor the length of its values; CEL's cost budget asks for both.
+pub(super) fn labels_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 64,
+        "additionalProperties": {"type": "string", "maxLength": 63},
+    })
+}
+
+// Kubernetes itself bounds all annotations of an object together, at 256 KiB.
+pub(super) fn annotations_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 64,
+        "additionalProperties": {"type": "string", "maxLength": 32768},
+    })
 }

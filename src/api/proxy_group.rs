@@ -7,7 +7,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::pod::{Image, Resources, TemplateMetadata};
+use super::pod::{FOREIGN_KEYS_RULE, Image, QUALIFIED_KEYS_RULE, Resources, TemplateMetadata, annotations_schema};
 
 /// The proxies of a gateway: clients connect to them, and any of them serves any request of any query.
 #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -65,6 +65,7 @@ pub struct ProxyGroupSpec {
 pub struct GatewayReference {
     /// Name of the TrinoGateway. It cannot be changed.
     #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$')").message("spec.gateway.name must be the name of a TrinoGateway: at most 40 characters of a-z, 0-9 and '-', beginning with a letter and not ending with '-'"))]
     #[x_kube(validation = Rule::new("self == oldSelf").message("spec.gateway.name cannot be changed; make a new ProxyGroup for the other gateway"))]
     pub name: String,
 }
@@ -72,9 +73,9 @@ pub struct GatewayReference {
 /// The Service that clients connect to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!has(self.nodePort) || (has(self.type) && self.type != 'ClusterIP')").message("spec.service.nodePort needs type NodePort or LoadBalancer"))]
+#[x_kube(validation = Rule::new("!has(self.nodePort) || (has(self.type) && self.type != 'ClusterIP')").message("spec.service.nodePort needs spec.service.type NodePort or LoadBalancer; set the type or remove nodePort"))]
 pub struct ProxyService {
-    /// Type of the Service. Default: `ClusterIP`.
+    /// Type of the Service. (The CRD has the type's text.)
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub type_: Option<ServiceType>,
     /// Port of the Service. Default: 8080.
@@ -87,11 +88,14 @@ pub struct ProxyService {
     pub node_port: Option<i32>,
     /// Annotations, for example those that a cloud's load balancer reads.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 64))]
+    #[schemars(schema_with = "annotations_schema")]
+    #[x_kube(validation = Rule::new(FOREIGN_KEYS_RULE).message("spec.service.annotations: annotations under trinowarren.io/ belong to Warren; use a prefix of your own"))]
+    #[x_kube(validation = Rule::new(QUALIFIED_KEYS_RULE).message("spec.service.annotations: an annotation's name is 1 to 63 characters of letters, digits, '-', '_' and '.', with a letter or digit at both ends, and maybe a DNS name and '/' before it"))]
     pub annotations: BTreeMap<String, String>,
 }
 
-/// Type of a Service.
+/// Type of the Service: reachable inside the Kubernetes cluster (`ClusterIP`), on a port of every node as well
+/// (`NodePort`), or through a load balancer of the cloud as well (`LoadBalancer`). Default: `ClusterIP`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ServiceType {
     /// Reachable inside the Kubernetes cluster.

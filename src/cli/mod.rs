@@ -3,6 +3,7 @@
 mod crds;
 mod operator;
 mod probe;
+mod proxy;
 
 use std::process::ExitCode;
 
@@ -36,6 +37,7 @@ enum Command {
     Operator(operator::Arguments),
     Crds(crds::Arguments),
     Probe(probe::Arguments),
+    Proxy(proxy::Arguments),
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -71,6 +73,7 @@ pub fn main() -> ExitCode {
         Command::Operator(arguments) => operator::run(arguments),
         Command::Crds(arguments) => crds::run(&arguments),
         Command::Probe(arguments) => probe::run(arguments),
+        Command::Proxy(arguments) => proxy::run(arguments),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,

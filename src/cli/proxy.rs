@@ -1,0 +1,257 @@
+//! `warren proxy`: wires a source of routing tables, the proxy and the admin server together.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context as _, anyhow};
+use clap::Args;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::Failure;
+use crate::{
+    follow::{self, ConfigMapSource, Listen, Publisher, Standalone, Tables},
+    proxy::{Proxy, Settings},
+    routing::Router,
+    telemetry::{Admin, Metrics, Token, admin},
+};
+
+const CLIENT_PORT: u16 = 8080;
+const ADMIN_PORT: u16 = 9090;
+
+/// The file in `--credentials-dir` that holds the token of the admin server's status.
+const ADMIN_TOKEN: &str = "admin-token";
+
+/// Runs the gateway that clients of Trino talk to.
+///
+/// It takes its routing table from a file (--config), and reads it again when it changes; or in Kubernetes from the
+/// ConfigMap that the operator writes (--routing-config-map).
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    source: Source,
+    /// Namespace of the ConfigMap.
+    #[arg(long, requires = "routing_config_map", value_name = "NAMESPACE")]
+    namespace: Option<String>,
+    /// Where the ConfigMap is mounted too: read at the start, so that a restart does not need the Kubernetes API.
+    #[arg(long, requires = "routing_config_map", value_name = "DIR")]
+    routing_dir: Option<PathBuf>,
+    /// Directory with the file `admin-token`, which opens GET /v1/status on the admin port to its bearer.
+    #[arg(long, value_name = "DIR")]
+    credentials_dir: Option<PathBuf>,
+    /// Where clients of Trino connect [default: `listen.client` of --config, else 0.0.0.0:8080].
+    #[arg(long, value_name = "ADDR")]
+    listen_client: Option<SocketAddr>,
+    /// Where probes, metrics and status are served [default: `listen.admin` of --config, else 127.0.0.1:9090 with --config
+    /// and 0.0.0.0:9090 without].
+    #[arg(long, value_name = "ADDR")]
+    listen_admin: Option<SocketAddr>,
+    /// How long connections are still accepted after SIGTERM, so that load balancers notice.
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = parse_duration)]
+    drain_delay: Duration,
+    /// How long running requests may then go on.
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = parse_duration)]
+    drain_timeout: Duration,
+    /// The largest statement that is kept for a try on another cluster; larger ones are tried once.
+    #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = parse_size)]
+    max_statement_kept: usize,
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Source {
+    /// Standalone: a file with the routing table in YAML (see examples/standalone.yaml).
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Kubernetes: the ConfigMap that the operator writes.
+    #[arg(long, value_name = "NAME", requires = "namespace")]
+    routing_config_map: Option<String>,
+}
+
+/// Runs the proxy until SIGTERM or SIGINT and through its drain. A second signal ends the drain.
+pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the threads could not be started")
+        .map_err(Failure::Runtime)?;
+    runtime.block_on(serve(arguments))
+}
+
+/// A source of tables that is ready to be followed.
+enum Followed {
+    File(PathBuf, Box<Standalone>),
+    ConfigMap(ConfigMapSource, kube::Client),
+}
+
+async fn serve(arguments: Arguments) -> Result<(), Failure> {
+    let followed = open(&arguments).await?;
+    let standalone = match &followed {
+        Followed::File(_, standalone) => Some(standalone.listen),
+        Followed::ConfigMap(..) => None,
+    };
+    let (client, admin_address) = addresses(&arguments, standalone);
+    let clients = bind(client, "--listen-client").await?;
+    let admins = bind(admin_address, "--listen-admin").await?;
+    tracing::info!(%client, admin = %admin_address, version = env!("CARGO_PKG_VERSION"), "warren proxy");
+
+    let settings = Settings {
+        drain_delay: arguments.drain_delay,
+        drain_timeout: arguments.drain_timeout,
+        max_statement_kept: arguments.max_statement_kept,
+        ..Settings::default()
+    };
+    let mut metrics = Metrics::new();
+    let proxy = Proxy::new(settings, metrics.registry());
+    let admin = admin_of(&proxy, metrics, arguments.credentials_dir);
+    let refusals = proxy.clone();
+    let (publisher, tables) = follow::channel(move |_| refusals.table_refused());
+
+    let stop = CancellationToken::new();
+    // What the proxy leans on while it drains goes on until it is done.
+    let done = CancellationToken::new();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(follow_tables(followed, publisher, done.clone()));
+    tasks.spawn(admin::serve(admins, admin, done.clone()));
+    let mut signals = Signals::new().map_err(Failure::Runtime)?;
+    run_to_the_end(&proxy, clients, tables, &mut signals, &stop).await;
+    done.cancel();
+    while tasks.join_next().await.is_some() {}
+    tracing::info!("done");
+    Ok(())
+}
+
+async fn run_to_the_end(
+    proxy: &Proxy,
+    clients: TcpListener,
+    tables: Tables,
+    signals: &mut Signals,
+    stop: &CancellationToken,
+) {
+    let mut serving = std::pin::pin!(proxy.serve(clients, tables, stop.clone()));
+    tokio::select! {
+        () = &mut serving => return,
+        signal = signals.next() => tracing::info!(signal, "shutting down"),
+    }
+    stop.cancel();
+    tokio::select! {
+        () = &mut serving => {}
+        signal = signals.next() => tracing::warn!(signal, "a second signal: running requests are cut"),
+    }
+}
+
+async fn open(arguments: &Arguments) -> Result<Followed, Failure> {
+    let usage = |error: follow::Error| Failure::Usage(error.into());
+    if let Some(file) = &arguments.source.config {
+        let standalone = Standalone::read(file).map_err(usage)?;
+        // A later bad table is refused and the good one stays; at the start there is none, and whoever typed this waits.
+        Router::compile(standalone.table.clone())
+            .map_err(|fault| Failure::Usage(anyhow!("{}: {fault}", file.display())))?;
+        return Ok(Followed::File(file.clone(), Box::new(standalone)));
+    }
+    let (Some(name), Some(namespace)) = (&arguments.source.routing_config_map, &arguments.namespace) else {
+        return Err(Failure::Usage(anyhow!("--config, or --routing-config-map with --namespace, is needed")));
+    };
+    let source =
+        ConfigMapSource { namespace: namespace.clone(), name: name.clone(), directory: arguments.routing_dir.clone() };
+    Ok(Followed::ConfigMap(source, follow::connect().await.map_err(usage)?))
+}
+
+async fn follow_tables(followed: Followed, publisher: Publisher, done: CancellationToken) {
+    match followed {
+        Followed::File(file, standalone) => follow::follow_file(file, *standalone, publisher, done).await,
+        Followed::ConfigMap(source, client) => follow::follow_config_map(source, client, publisher, done).await,
+    }
+}
+
+/// Where to listen: a flag wins over the file, the file over the default. Alone on a machine, the admin port is local.
+fn addresses(arguments: &Arguments, standalone: Option<Listen>) -> (SocketAddr, SocketAddr) {
+    let admin_host = if standalone.is_some() { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
+    let Listen { client, admin } = standalone.unwrap_or_default();
+    (
+        arguments.listen_client.or(client).unwrap_or_else(|| (Ipv4Addr::UNSPECIFIED, CLIENT_PORT).into()),
+        arguments.listen_admin.or(admin).unwrap_or_else(|| (admin_host, ADMIN_PORT).into()),
+    )
+}
+
+async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("{address} cannot be listened on; choose another with {flag}"))
+        .map_err(Failure::Usage)
+}
+
+fn admin_of(proxy: &Proxy, metrics: Metrics, credentials: Option<PathBuf>) -> Admin {
+    let ready = proxy.clone();
+    let admin = Admin::new(Arc::new(metrics)).ready_when(move || ready.readiness());
+    let status = proxy.clone();
+    match credentials {
+        Some(directory) => admin.status(Token::in_file(directory.join(ADMIN_TOKEN)), move || status.status()),
+        None => admin,
+    }
+}
+
+/// The signals that ask for an end.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("signals cannot be listened to");
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let mend = || format!("{text:?} is no duration: write a number and a unit, as 500ms, 5s or 2m");
+    let duration: jiff::SignedDuration = text.parse().map_err(|_| mend())?;
+    duration.try_into().map_err(|_| mend())
+}
+
+fn parse_size(text: &str) -> Result<usize, String> {
+    let mend = || format!("{text:?} is no size: write a number of bytes, or one with KiB, MiB or GiB");
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let unit: usize = match &text[digits.len()..] {
+        "" | "B" => 1,
+        "KiB" => 1024,
+        "MiB" => 1024 * 1024,
+        "GiB" => 1024 * 1024 * 1024,
+        _ => return Err(mend()),
+    };
+    digits.parse::<usize>().ok().and_then(|number| number.checked_mul(unit)).ok_or_else(mend)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_and_sizes_have_units() {
+        assert_eq!(parse_duration("5s"), Ok(Duration::from_secs(5)));
+        assert_eq!(parse_duration("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(parse_duration("1m30s"), Ok(Duration::from_secs(90)));
+        assert!(parse_duration("5").is_err());
+        assert!(parse_duration("-5s").is_err());
+        assert_eq!(parse_size("1MiB"), Ok(1024 * 1024));
+        assert_eq!(parse_size("0"), Ok(0));
+        assert!(parse_size("1MB").is_err());
+        assert!(parse_size("MiB").is_err());
+    }
+}

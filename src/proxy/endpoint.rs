@@ -1,0 +1,265 @@
+//! Which request is for whom, by method and path alone. Pure, and the only list of what is let through.
+
+use http::Method;
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Endpoint<'a> {
+    /// A new query, for any cluster of its group.
+    Statement,
+    /// The root's `/v1/info`, for any healthy cluster.
+    Info,
+    /// A request that names its cluster.
+    OfCluster(OfCluster<'a>),
+    /// Nothing that is served here.
+    Unknown,
+}
+
+/// A request below `/c/<cluster>/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct OfCluster<'a> {
+    /// The name as it stands in the path: to be looked up, and nothing else.
+    pub cluster: &'a str,
+    /// The path at the coordinator, from its slash on.
+    pub path: &'a str,
+    pub kind: Kind,
+    /// The query, if the path names one. Never its slug, which is a secret.
+    pub query: Option<&'a str>,
+    pub retry: Retry,
+}
+
+/// The kinds of requests that metrics and logs tell apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Kind {
+    Statement,
+    Poll,
+    Cancel,
+    Spooled,
+    Ui,
+    Other,
+}
+
+impl Kind {
+    /// The word in metrics and logs.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Statement => "statement",
+            Self::Poll => "poll",
+            Self::Cancel => "cancel",
+            Self::Spooled => "spooled",
+            Self::Ui => "ui",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// After which failures the same request may be sent once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Retry {
+    /// Never: it has a body that is gone after the first try.
+    Never,
+    /// When no connection could be opened, so that nothing was sent.
+    Unsent,
+    /// When no answer began, too: asking twice gives the same answer as asking once.
+    Unanswered,
+}
+
+/// Says what a request with this method and path (as it was sent, undecoded) asks for.
+pub(super) fn classify<'a>(method: &Method, path: &'a str) -> Endpoint<'a> {
+    match path {
+        "/v1/statement" if method == Method::POST => return Endpoint::Statement,
+        "/v1/info" if reads(method) => return Endpoint::Info,
+        _ => {}
+    }
+    let named = path.strip_prefix("/c/").filter(|_| is_plain(path)).and_then(|rest| rest.split_once('/'));
+    let Some((cluster, rest)) = named else { return Endpoint::Unknown };
+    let Some((kind, query, retry)) = allow(method, rest) else { return Endpoint::Unknown };
+    // `named` split at the slash before `rest`: the path at the coordinator begins there.
+    let path = &path[path.len() - rest.len() - 1..];
+    Endpoint::OfCluster(OfCluster { cluster, path, kind, query: query.filter(|id| is_query_id(id)), retry })
+}
+
+/// The requests that a cluster serves to clients; `rest` is the path without its first slash.
+fn allow<'a>(method: &Method, rest: &'a str) -> Option<(Kind, Option<&'a str>, Retry)> {
+    let segments: Vec<&str> = rest.split('/').collect();
+    // Only pages have paths that end in a slash.
+    if segments[0] != "ui" && segments.last() == Some(&"") {
+        return None;
+    }
+    match segments[..] {
+        ["v1", "statement", "queued" | "executing", ref tail @ ..] if !tail.is_empty() => {
+            let query = tail.iter().find(|segment| **segment != "partialCancel").copied();
+            match *method {
+                Method::GET | Method::HEAD => Some((Kind::Poll, query, Retry::Unanswered)),
+                Method::DELETE => Some((Kind::Cancel, query, Retry::Unsent)),
+                _ => None,
+            }
+        }
+        ["v1", "query", id] => match *method {
+            Method::GET => Some((Kind::Other, Some(id), Retry::Unanswered)),
+            Method::DELETE => Some((Kind::Cancel, Some(id), Retry::Unsent)),
+            _ => None,
+        },
+        ["v1", "spooled", "download", _, ..] if method == Method::GET => Some((Kind::Spooled, None, Retry::Unanswered)),
+        // Acknowledging drops the segment: a second try might be told that there is none.
+        ["v1", "spooled", "ack", _, ..] if method == Method::GET || method == Method::DELETE => {
+            Some((Kind::Spooled, None, Retry::Unsent))
+        }
+        ["v1", "info"] if reads(method) => Some((Kind::Other, None, Retry::Unanswered)),
+        ["ui", ..] => match *method {
+            Method::GET | Method::HEAD => Some((Kind::Ui, None, Retry::Unsent)),
+            Method::POST => Some((Kind::Ui, None, Retry::Never)),
+            _ => None,
+        },
+        // Each leg of a login counts once: a code or a token is gone when it was delivered.
+        ["oauth2", _, ..] => match *method {
+            Method::GET | Method::HEAD | Method::DELETE => Some((Kind::Ui, None, Retry::Unsent)),
+            Method::POST => Some((Kind::Ui, None, Retry::Never)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn reads(method: &Method) -> bool {
+    method == Method::GET || method == Method::HEAD
+}
+
+/// Whether a path means to the coordinator what it means here: no segment is empty (but for a last one), a dot segment, or
+/// has parameters, and nothing is encoded that could become one of these, a slash, or an end of the text.
+fn is_plain(path: &str) -> bool {
+    let path = path.strip_suffix('/').unwrap_or(path);
+    let plain_segments =
+        path.split('/').skip(1).all(|segment| !matches!(segment, "" | "." | "..") && !segment.contains([';', '\\']));
+    plain_segments && path.match_indices('%').all(|(at, _)| is_harmless(path.as_bytes().get(at + 1..at + 3)))
+}
+
+/// Whether two hexadecimal digits after a percent sign stand for none of NUL, `%`, `.`, `/`, `;` and `\`.
+fn is_harmless(digits: Option<&[u8]>) -> bool {
+    let Some(digits) = digits else { return false };
+    let digits = digits.to_ascii_lowercase();
+    digits.iter().all(u8::is_ascii_hexdigit)
+        && !matches!(digits.as_slice(), b"00" | b"25" | b"2e" | b"2f" | b"3b" | b"5c")
+}
+
+/// Whether a text may stand in a log as a query's id: letters, digits and `_`, as Trino makes them.
+fn is_query_id(id: &str) -> bool {
+    (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "20250805_101112_00003_abcde";
+
+    fn of_cluster<'a>(method: &Method, path: &'a str) -> OfCluster<'a> {
+        match classify(method, path) {
+            Endpoint::OfCluster(found) => found,
+            other => panic!("{method} {path}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn each_call_of_the_protocol_is_known_with_its_query() {
+        for (method, rest, kind, query) in [
+            (Method::GET, format!("/v1/statement/queued/{ID}/y0slug/1"), Kind::Poll, Some(ID)),
+            (Method::GET, format!("/v1/statement/executing/{ID}/y0slug/17"), Kind::Poll, Some(ID)),
+            (Method::HEAD, format!("/v1/statement/executing/{ID}/y0slug/17"), Kind::Poll, Some(ID)),
+            (Method::DELETE, format!("/v1/statement/executing/{ID}/y0slug/17"), Kind::Cancel, Some(ID)),
+            (Method::DELETE, format!("/v1/statement/executing/partialCancel/{ID}/2/y0slug/17"), Kind::Cancel, Some(ID)),
+            (Method::GET, format!("/v1/query/{ID}"), Kind::Other, Some(ID)),
+            (Method::DELETE, format!("/v1/query/{ID}"), Kind::Cancel, Some(ID)),
+            (Method::GET, "/v1/spooled/download/AbC-_=".to_owned(), Kind::Spooled, None),
+            (Method::GET, "/v1/spooled/ack/AbC-_=".to_owned(), Kind::Spooled, None),
+            (Method::DELETE, "/v1/spooled/ack/AbC-_=".to_owned(), Kind::Spooled, None),
+            (Method::GET, "/v1/info".to_owned(), Kind::Other, None),
+            (Method::GET, "/ui".to_owned(), Kind::Ui, None),
+            (Method::GET, "/ui/".to_owned(), Kind::Ui, None),
+            (Method::GET, "/ui/vendor/jquery/jquery.min.js".to_owned(), Kind::Ui, None),
+            (Method::POST, "/ui/login".to_owned(), Kind::Ui, None),
+            (Method::GET, "/oauth2/token/7f".to_owned(), Kind::Ui, None),
+            (Method::DELETE, "/oauth2/token/7f".to_owned(), Kind::Ui, None),
+        ] {
+            let path = format!("/c/blue{rest}");
+            let found = of_cluster(&method, &path);
+            assert_eq!((found.cluster, found.path, found.kind, found.query), ("blue", &*rest, kind, query));
+        }
+        assert_eq!(classify(&Method::POST, "/v1/statement"), Endpoint::Statement);
+        assert_eq!(classify(&Method::GET, "/v1/info"), Endpoint::Info);
+    }
+
+    #[test]
+    fn what_is_not_on_the_list_is_unknown() {
+        for (method, path) in [
+            (Method::POST, "/c/blue/v1/statement"),
+            (Method::GET, "/c/blue/v1/statement"),
+            (Method::POST, "/c/blue/v1/statement/queued/a/b/1"),
+            (Method::PUT, "/c/blue/v1/info/state"),
+            (Method::GET, "/c/blue/v1/info/state"),
+            (Method::GET, "/c/blue/v1/status"),
+            (Method::GET, "/c/blue/v1/query"),
+            (Method::GET, "/c/blue/v1/query/"),
+            (Method::GET, "/c/blue/v1/query/a/b"),
+            (Method::GET, "/c/blue/v1/task/a"),
+            (Method::GET, "/c/blue/metrics"),
+            (Method::GET, "/c/blue/v1/statement/queued"),
+            (Method::GET, "/c/blue/v1/statement/queued/"),
+            (Method::GET, "/c/blue/v1/statement/other/a/b/1"),
+            (Method::GET, "/c/blue/v1/statement/Queued/a/b/1"),
+            (Method::GET, "/c/blue/v1/spooled/download"),
+            (Method::PUT, "/c/blue/ui/login"),
+            (Method::GET, "/c/blue/uix"),
+            (Method::GET, "/c/blue"),
+            (Method::GET, "/c/blue/"),
+            (Method::GET, "/c/"),
+            (Method::GET, "/"),
+            (Method::GET, "/v1/statement"),
+            (Method::POST, "/v1/statement/"),
+            (Method::POST, "/V1/statement"),
+            (Method::POST, "/v1/info"),
+            (Method::GET, "/ui/"),
+        ] {
+            assert_eq!(classify(&method, path), Endpoint::Unknown, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn no_path_leaves_its_place() {
+        for path in [
+            "/c/blue/ui/../v1/statement",
+            "/c/blue/ui/./x",
+            "/c/blue//ui/",
+            "/c//blue/ui/",
+            "//c/blue/ui/",
+            "/c/blue/ui//x",
+            "/c/blue/ui/x//",
+            "/c/blue/ui/..",
+            "/c/blue/ui/%2e%2e/v1/task",
+            "/c/blue/ui/%2E%2E/v1/task",
+            "/c/blue/ui/.%2e/v1/task",
+            "/c/blue/ui/..%2fv1/task",
+            "/c/blue/ui/..%2Fv1/task",
+            "/c/blue/ui/..%5cv1/task",
+            "/c/blue/ui/..\\v1",
+            "/c/blue/ui/..;/v1/task",
+            "/c/blue/ui/%3b/x",
+            "/c/blue/ui/%252e%252e/x",
+            "/c/blue/ui/%00",
+            "/c/blue/ui/%",
+            "/c/blue/ui/%2",
+            "/c/blue/ui/%zz",
+            "/c/%62lue%2fui/x",
+            "/c/../c/blue/ui/x",
+        ] {
+            assert_eq!(classify(&Method::GET, path), Endpoint::Unknown, "{path}");
+        }
+        assert_eq!(of_cluster(&Method::GET, "/c/blue/ui/a%20b").path, "/ui/a%20b");
+    }
+
+    #[test]
+    fn a_text_that_is_no_id_is_never_logged_as_one() {
+        assert_eq!(of_cluster(&Method::GET, "/c/blue/v1/query/a%20b").query, None);
+        assert_eq!(of_cluster(&Method::GET, "/c/blue/v1/query/a%0a").query, None);
+    }
+}

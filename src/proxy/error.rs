@@ -1,0 +1,177 @@
+//! What can go wrong with a request, and the one place where an error becomes HTTP.
+//!
+//! A client gets a short fixed text and the request's id; names of hosts and causes go to the log only.
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use http_body_util::Full;
+
+use crate::trino::ClusterName;
+
+pub(super) type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// What clients are asked to wait before they try again, in seconds.
+const RETRY_AFTER: &str = "1";
+
+/// Why a request was not answered by a coordinator.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No routing table was read since the start.
+    #[error("no routing table is in force yet")]
+    NoTable,
+    /// The method and path are none that are served.
+    #[error("there is no such page")]
+    NotFound,
+    /// The table holds no cluster of the name in the path.
+    #[error("there is no cluster of this name")]
+    NoCluster,
+    /// The request does not say validly which host it is for.
+    #[error("the Host header is not valid")]
+    BadHost,
+    /// No rule says where a new query goes.
+    #[error("no routing rule matches this query")]
+    NoRoute,
+    /// Nowhere to send a request that any cluster could serve.
+    #[error("no cluster is healthy")]
+    NoHealthyCluster,
+    /// Every cluster that could take a new query failed to.
+    #[error("no cluster took the query")]
+    AllFailed(#[source] Box<Error>),
+    /// No connection could be opened.
+    #[error("cluster {cluster} cannot be reached")]
+    Unreachable {
+        /// The cluster.
+        cluster: ClusterName,
+        /// Why.
+        #[source]
+        source: Cause,
+    },
+    /// The connection broke before an answer began, or what came was no HTTP.
+    #[error("cluster {cluster} broke the connection")]
+    Broken {
+        /// The cluster.
+        cluster: ClusterName,
+        /// Why.
+        #[source]
+        source: Cause,
+    },
+    /// The coordinator took too long to answer.
+    #[error("cluster {cluster} did not answer in time")]
+    Timeout {
+        /// The cluster.
+        cluster: ClusterName,
+    },
+    /// The coordinator answered that it cannot take a new query.
+    #[error("cluster {cluster} answered {status} to a new query")]
+    Unavailable {
+        /// The cluster.
+        cluster: ClusterName,
+        /// 502, 503 or 504.
+        status: StatusCode,
+    },
+    /// The client's own request ended before its time.
+    #[error("the client broke off its request")]
+    ClientGone,
+}
+
+impl Error {
+    /// The status that a client gets. A query that no rule matches is answered as Trino answers a failed query.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::NoRoute => StatusCode::OK,
+            Self::BadHost | Self::ClientGone => StatusCode::BAD_REQUEST,
+            Self::NotFound | Self::NoCluster => StatusCode::NOT_FOUND,
+            Self::Broken { .. } => StatusCode::BAD_GATEWAY,
+            Self::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
+            Self::NoTable
+            | Self::NoHealthyCluster
+            | Self::AllFailed(_)
+            | Self::Unreachable { .. }
+            | Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// The text that a client gets: nothing of the inside.
+    fn message(&self) -> &'static str {
+        match self {
+            Self::NoTable => "this proxy has no routing table yet",
+            Self::NotFound => "there is no such page; clients of Trino begin at POST /v1/statement",
+            Self::NoCluster => "there is no such cluster; its queries, if any, are gone",
+            Self::BadHost => "the Host header is not valid",
+            Self::NoRoute => "No routing rule matches this query, and the gateway has no default group",
+            Self::NoHealthyCluster => "no cluster is healthy; try again soon",
+            Self::AllFailed(_) | Self::Unavailable { .. } => "no cluster could take the query; try again soon",
+            Self::Unreachable { .. } => "the query's cluster cannot be reached; try again soon",
+            Self::Broken { .. } => "the query's cluster broke the connection",
+            Self::Timeout { .. } => "the query's cluster did not answer in time",
+            Self::ClientGone => "the request broke off",
+        }
+    }
+
+    /// The whole response, but for what a failed query needs besides.
+    pub(super) fn to_response(&self, request_id: &str) -> Response<Full<Bytes>> {
+        let (content_type, body) = match self {
+            Self::NoRoute => ("application/json", failed_query(self.message(), request_id)),
+            _ => ("text/plain; charset=utf-8", format!("{} (request {request_id})\n", self.message())),
+        };
+        let mut response = Response::new(Full::new(Bytes::from(body)));
+        *response.status_mut() = self.status();
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        if self.status() == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
+        }
+        response
+    }
+
+    /// The messages of this error and of its causes, for the log.
+    pub(super) fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        text
+    }
+
+    /// Whether no connection could be opened because nobody listens there.
+    pub(super) fn is_refused(&self) -> bool {
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+            if kind == Some(std::io::ErrorKind::ConnectionRefused) {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
+    }
+}
+
+/// A failed query as Trino's clients know it: `QueryResults` with an `error` and no `nextUri`. The fields that its Java
+/// client requires are `id`, `infoUri` and `stats.state`; 31 is `QUERY_REJECTED` in Trino's StandardErrorCode.
+fn failed_query(message: &str, request_id: &str) -> String {
+    let now = jiff::Timestamp::now().strftime("%Y%m%d_%H%M%S");
+    let suffix: String = request_id.chars().take(5).collect();
+    serde_json::json!({
+        "id": format!("{now}_00000_{suffix}"),
+        "infoUri": "http://localhost/",
+        "stats": {
+            "state": "FAILED", "queued": false, "scheduled": false, "nodes": 0, "totalSplits": 0, "queuedSplits": 0,
+            "runningSplits": 0, "completedSplits": 0, "planningTimeMillis": 0, "analysisTimeMillis": 0,
+            "cpuTimeMillis": 0, "wallTimeMillis": 0, "queuedTimeMillis": 0, "elapsedTimeMillis": 0,
+            "finishingTimeMillis": 0, "physicalInputTimeMillis": 0, "processedRows": 0, "processedBytes": 0,
+            "physicalInputBytes": 0, "physicalWrittenBytes": 0, "internalNetworkInputBytes": 0, "peakMemoryBytes": 0,
+            "spilledBytes": 0,
+        },
+        "error": {
+            "message": format!("{message} (request {request_id})"),
+            "errorCode": 31,
+            "errorName": "QUERY_REJECTED",
+            "errorType": "USER_ERROR",
+        },
+        "warnings": [],
+    })
+    .to_string()
+}

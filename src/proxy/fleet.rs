@@ -1,0 +1,93 @@
+//! The table in force with the clusters behind it: one snapshot that each request reads once.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use super::{
+    Settings,
+    backend::{Backend, Origin},
+    headers::Outside,
+};
+use crate::{
+    routing::{Router, Serving, Turn},
+    trino::ClusterName,
+};
+
+/// A routing table in force. Never changes: a new table makes a new fleet, which takes over what stayed the same.
+#[derive(Debug)]
+pub(super) struct Fleet {
+    pub router: Arc<Router>,
+    pub hash: String,
+    /// What clients see, if the table says it.
+    pub outside: Option<Outside>,
+    backends: HashMap<ClusterName, Arc<Backend>>,
+    /// By the name of the group, so that a reload does not send everyone to the first cluster again.
+    turns: HashMap<String, Arc<AtomicUsize>>,
+    info_turn: Arc<AtomicUsize>,
+}
+
+impl Fleet {
+    /// The fleet of `router`. A cluster whose address and CA are those of `before` keeps its connections and its health.
+    pub(super) fn new(router: Arc<Router>, before: Option<&Self>, settings: &Settings) -> Self {
+        let table = router.table();
+        let mut backends = HashMap::new();
+        for cluster in router.clusters() {
+            let Some(origin) = Origin::of(cluster, table) else { continue };
+            let same =
+                before.and_then(|fleet| fleet.backend(cluster.name.as_str())).filter(|old| *old.origin() == origin);
+            let backend =
+                same.cloned().unwrap_or_else(|| Arc::new(Backend::new(cluster.name.clone(), origin, settings)));
+            backends.insert(cluster.name.clone(), backend);
+        }
+        let turn = |name: &String| before.and_then(|fleet| fleet.turns.get(name)).cloned().unwrap_or_default();
+        Self {
+            hash: table.hash(),
+            outside: router.external().and_then(Outside::of),
+            turns: table.groups.iter().map(|group| (group.name.clone(), turn(&group.name))).collect(),
+            info_turn: before.map(|fleet| fleet.info_turn.clone()).unwrap_or_default(),
+            backends,
+            router,
+        }
+    }
+
+    /// All clusters, in no particular order.
+    pub(super) fn backends(&self) -> impl Iterator<Item = &Arc<Backend>> {
+        self.backends.values()
+    }
+
+    /// The cluster of that name, whether it takes new queries or not.
+    pub(super) fn backend(&self, name: &str) -> Option<&Arc<Backend>> {
+        self.backends.get(name)
+    }
+
+    /// The healthy clusters of the group at position `group`, in the order in which a new query tries them.
+    pub(super) fn candidates(&self, group: usize) -> Vec<Arc<Backend>> {
+        let name = self.router.table().groups.get(group).map(|group| &group.name);
+        let turn = name.and_then(|name| self.turns.get(name)).map_or(0, |turn| turn.fetch_add(1, Ordering::Relaxed));
+        let names = self.router.candidates(group, Turn(turn), |name| {
+            self.backends.get(name).is_some_and(|backend| backend.health.is_healthy())
+        });
+        names.into_iter().filter_map(|name| self.backends.get(name)).cloned().collect()
+    }
+
+    /// The healthy clusters of all groups, the next one in turn first.
+    pub(super) fn any(&self) -> Vec<Arc<Backend>> {
+        let clusters = self.router.table().groups.iter().flat_map(|group| &group.clusters);
+        let active = clusters.filter(|cluster| cluster.serving == Serving::Active);
+        let mut healthy: Vec<_> = active
+            .filter_map(|cluster| self.backends.get(&cluster.name))
+            .filter(|backend| backend.health.is_healthy())
+            .cloned()
+            .collect();
+        if !healthy.is_empty() {
+            let first = self.info_turn.fetch_add(1, Ordering::Relaxed) % healthy.len();
+            healthy.rotate_left(first);
+        }
+        healthy
+    }
+}

@@ -1,0 +1,296 @@
+//! `TrinoCluster`: what is refused and what is taken.
+
+use warren::api::TrinoCluster;
+
+use crate::table::{Accepted, Refusal, RefusedEdit, Table};
+
+#[tokio::test]
+async fn clusters_are_judged_as_the_table_says() {
+    TABLE.hold::<TrinoCluster>().await;
+}
+
+const TABLE: Table = Table { refused: REFUSED, refused_edits: EDITS, accepted: ACCEPTED };
+
+const NAME: &str = "metadata.name must be at most 48 characters of a-z, 0-9 and '-', beginning with a letter and not ending with '-': Service names and URLs are made from it";
+const VERSION: &str = "spec.version must be a release of Trino such as \"476\"";
+
+const REFUSED: &[Refusal] = &[
+    Refusal { case: "no version", object: "spec: {}", field: "spec.version", because: "Required value" },
+    Refusal {
+        case: "a version that is no release",
+        object: "spec: {version: latest}",
+        field: "spec.version",
+        because: VERSION,
+    },
+    Refusal { case: "a version with a v", object: "spec: {version: v476}", field: "spec.version", because: VERSION },
+    Refusal {
+        case: "a version as a number",
+        object: "spec: {version: 476}",
+        field: "spec.version",
+        because: "must be of type string: \"integer\"",
+    },
+    Refusal {
+        case: "a name of 49 characters",
+        object: "{metadata: {name: a234567890123456789012345678901234567890123456789}, spec: {version: '476'}}",
+        field: "<nil>",
+        because: NAME,
+    },
+    Refusal {
+        case: "a name that begins with a digit",
+        object: "{metadata: {name: 476-a}, spec: {version: '476'}}",
+        field: "<nil>",
+        because: NAME,
+    },
+    Refusal {
+        case: "an intent that does not exist",
+        object: "spec: {version: '476', serving: Paused}",
+        field: "spec.serving",
+        because: "Unsupported value: \"Paused\": supported values: \"Active\", \"Drained\"",
+    },
+    Refusal {
+        case: "an unknown field",
+        object: "spec: {version: '476', worker: {replicas: 3}}",
+        field: "",
+        because: "unknown field \"spec.worker\"",
+    },
+    Refusal {
+        case: "an unknown field, deep in the object",
+        object: "spec: {version: '476', workers: {replica: 3}}",
+        field: "",
+        because: "unknown field \"spec.workers.replica\"",
+    },
+    Refusal {
+        case: "a tag and a digest",
+        object: "spec: {version: '476', image: {tag: '476', digest: 'sha256:0123456789012345678901234567890123456789012345678901234567890123'}}",
+        field: "spec.image",
+        because: "image: give tag or digest, not both: a digest already names one image",
+    },
+    Refusal {
+        case: "a digest that is too short",
+        object: "spec: {version: '476', image: {digest: 'sha256:0123'}}",
+        field: "spec.image.digest",
+        because: "image.digest must be sha256: and 64 hexadecimal digits",
+    },
+    Refusal {
+        case: "a tag in the repository",
+        object: "spec: {version: '476', image: {repository: 'docker.io/trinodb/trino:476'}}",
+        field: "spec.image.repository",
+        because: "without a tag, such as docker.io/trinodb/trino; the tag goes to image.tag",
+    },
+    Refusal {
+        case: "a URL as the repository",
+        object: "spec: {version: '476', image: {repository: 'https://docker.io/trinodb/trino'}}",
+        field: "spec.image.repository",
+        because: "image.repository must be a registry and a repository without https:// and without a tag",
+    },
+    Refusal {
+        case: "a tag with a space",
+        object: "spec: {version: '476', image: {tag: '476 slim'}}",
+        field: "spec.image.tag",
+        because: "image.tag must begin with a letter, a digit or '_'",
+    },
+    Refusal {
+        case: "a pull policy that does not exist",
+        object: "spec: {version: '476', image: {pullPolicy: Sometimes}}",
+        field: "spec.image.pullPolicy",
+        because: "Unsupported value: \"Sometimes\": supported values: \"Always\", \"Never\", \"IfNotPresent\"",
+    },
+    Refusal {
+        case: "a pull Secret without a name",
+        object: "spec: {version: '476', image: {pullSecrets: [{}]}}",
+        field: "spec.image.pullSecrets[0].name",
+        because: "Required value",
+    },
+    Refusal {
+        case: "a pull Secret that cannot exist",
+        object: "spec: {version: '476', image: {pullSecrets: [{name: My_Secret}]}}",
+        field: "spec.image.pullSecrets[0].name",
+        because: "image.pullSecrets: name must be the name of a Secret",
+    },
+    Refusal {
+        case: "memory that is no quantity",
+        object: "spec: {version: '476', coordinator: {resources: {memory: 4GB}}}",
+        field: "spec.coordinator.resources.memory",
+        because: "resources.memory must be a positive quantity such as 4Gi",
+    },
+    Refusal {
+        case: "memory as a number",
+        object: "spec: {version: '476', coordinator: {resources: {memory: 4294967296}}}",
+        field: "spec.coordinator.resources.memory",
+        because: "must be of type string: \"integer\"",
+    },
+    Refusal {
+        case: "CPU that is no quantity",
+        object: "spec: {version: '476', workers: {resources: {cpu: two}}}",
+        field: "spec.workers.resources.cpu",
+        because: "resources.cpu must be a positive quantity such as 500m or 4",
+    },
+    Refusal {
+        case: "no CPU",
+        object: "spec: {version: '476', workers: {resources: {cpu: '0'}}}",
+        field: "spec.workers.resources.cpu",
+        because: "resources.cpu must be a positive quantity such as 500m or 4",
+    },
+    Refusal {
+        case: "negative CPU",
+        object: "spec: {version: '476', workers: {resources: {cpu: '-1'}}}",
+        field: "spec.workers.resources.cpu",
+        because: "resources.cpu must be a positive quantity such as 500m or 4",
+    },
+    Refusal {
+        case: "a coordinator that is too small to start",
+        object: "spec: {version: '476', coordinator: {resources: {memory: 767Mi}}}",
+        field: "spec.coordinator",
+        because: "spec.coordinator.resources.memory must be at least 768Mi: Trino does not start with less",
+    },
+    Refusal {
+        case: "a worker that is too small to start",
+        object: "spec: {version: '476', workers: {resources: {memory: 512M}}}",
+        field: "spec.workers",
+        because: "spec.workers.resources.memory must be at least 768Mi: Trino does not start with less",
+    },
+    Refusal {
+        case: "fewer than no workers",
+        object: "spec: {version: '476', workers: {replicas: -1}}",
+        field: "spec.workers.replicas",
+        because: "should be greater than or equal to 0",
+    },
+    Refusal {
+        case: "more workers than a cluster holds",
+        object: "spec: {version: '476', workers: {replicas: 1001}}",
+        field: "spec.workers.replicas",
+        because: "should be less than or equal to 1000",
+    },
+    Refusal {
+        case: "half a worker",
+        object: "spec: {version: '476', workers: {replicas: 1.5}}",
+        field: "spec.workers.replicas",
+        because: "must be of type integer: \"number\"",
+    },
+    Refusal {
+        case: "a property that Warren owns",
+        object: "spec: {version: '476', config: {http-server.http.port: '8081'}}",
+        field: "spec.config",
+        because: "http-server.http.port",
+    },
+    Refusal {
+        case: "a coordinator's property that Warren owns",
+        object: "spec: {version: '476', coordinator: {config: {coordinator: 'true'}}}",
+        field: "spec.coordinator.config",
+        because: "config: Warren itself sets coordinator, discovery.uri,",
+    },
+    Refusal {
+        case: "a worker's property that Warren owns",
+        object: "spec: {version: '476', workers: {config: {discovery.uri: 'http://other:8080'}}}",
+        field: "spec.workers.config",
+        because: "catalog.config-dir and catalog.management; remove them here",
+    },
+    Refusal {
+        case: "the secret between coordinator and workers in plain sight",
+        object: "spec: {version: '476', config: {internal-communication.shared-secret: hunter2}}",
+        field: "spec.config",
+        because: "internal-communication.shared-secret",
+    },
+    Refusal {
+        case: "a property's name with a space",
+        object: "spec: {version: '476', config: {'query.max memory': 1GB}}",
+        field: "spec.config",
+        because: "spec.config: a property's name holds only letters, digits, '.', '_' and '-'",
+    },
+    Refusal {
+        case: "a property's name with a line break",
+        object: "spec: {version: '476', workers: {config: {\"a\\ncoordinator\": 'true'}}}",
+        field: "spec.workers.config",
+        because: "spec.workers.config: a property's name holds only letters, digits, '.', '_' and '-'",
+    },
+    Refusal {
+        case: "a property's value as a number",
+        object: "spec: {version: '476', config: {query.max-stage-count: 200}}",
+        field: "spec.config.query.max-stage-count",
+        because: "must be of type string: \"integer\"",
+    },
+    Refusal {
+        case: "a catalog without a connector",
+        object: "spec: {version: '476', catalogs: {inline: {sales: {connection-url: 'jdbc:postgresql://db/sales'}}}}",
+        field: "spec.catalogs.inline",
+        because: "spec.catalogs.inline: each catalog needs connector.name, for example {tpch: {connector.name: tpch}}",
+    },
+    Refusal {
+        case: "a catalog with an empty connector",
+        object: "spec: {version: '476', catalogs: {inline: {sales: {connector.name: ''}}}}",
+        field: "spec.catalogs.inline",
+        because: "spec.catalogs.inline: each catalog needs connector.name",
+    },
+    Refusal {
+        case: "a catalog's name with capital letters",
+        object: "spec: {version: '476', catalogs: {inline: {Sales: {connector.name: tpch}}}}",
+        field: "spec.catalogs.inline",
+        because: "spec.catalogs.inline: a catalog's name is 1 to 63 characters of a-z, 0-9, '_' and '-', not beginning with '-'",
+    },
+    Refusal {
+        case: "a catalog's name that leaves its folder",
+        object: "spec: {version: '476', catalogs: {inline: {'../tpch': {connector.name: tpch}}}}",
+        field: "spec.catalogs.inline",
+        because: "spec.catalogs.inline: a catalog's name is 1 to 63 characters",
+    },
+    Refusal {
+        case: "Trino's own catalog",
+        object: "spec: {version: '476', catalogs: {inline: {system: {connector.name: tpch}}}}",
+        field: "spec.catalogs.inline",
+        because: "spec.catalogs.inline: the catalog system is Trino's own; choose another name",
+    },
+    Refusal {
+        case: "a catalog's property with an equals sign",
+        object: "spec: {version: '476', catalogs: {inline: {tpch: {connector.name: tpch, a=b: c}}}}",
+        field: "spec.catalogs.inline",
+        because: "spec.catalogs.inline: a property's name holds only letters, digits, '.', '_' and '-'",
+    },
+];
+
+const EDITS: &[RefusedEdit] = &[RefusedEdit {
+    case: "a live cluster that is given a property that Warren owns",
+    before: "spec: {paused: true, version: '476'}",
+    after: "spec: {paused: true, version: '476', config: {node.id: x}}",
+    field: "spec.config",
+    because: "node.id",
+}];
+
+const ACCEPTED: &[Accepted] = &[
+    Accepted { case: "the least", object: "spec: {version: '476'}" },
+    Accepted { case: "a release of a vendor", object: "spec: {version: 476-e.1}" },
+    Accepted {
+        case: "a name of 48 characters",
+        object: "{metadata: {name: a23456789012345678901234567890123456789012345678}, spec: {version: '476'}}",
+    },
+    Accepted { case: "no workers", object: "spec: {version: '476', workers: {replicas: 0}}" },
+    Accepted { case: "as many workers as go", object: "spec: {version: '476', workers: {replicas: 1000}}" },
+    Accepted {
+        case: "the least memory",
+        object: "spec: {version: '476', coordinator: {resources: {memory: 768Mi}}, workers: {resources: {memory: '805306368'}}}",
+    },
+    Accepted {
+        case: "a digest from a registry with a port",
+        object: "spec: {version: '476', image: {repository: 'localhost:5000/trino', digest: 'sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef'}}",
+    },
+    Accepted {
+        case: "properties that only look like Warren's",
+        object: "spec: {version: '476', config: {node-scheduler.include-coordinator: 'true', http-server.log.enabled: 'false'}}",
+    },
+    Accepted {
+        case: "all of it",
+        object: "
+spec:
+  paused: true
+  serving: Drained
+  version: '470'
+  image: {repository: docker.io/trinodb/trino, tag: '470', pullPolicy: Always, pullSecrets: [{name: registry.example}]}
+  coordinator: {resources: {cpu: 500m, memory: 4Gi}, config: {query.max-memory: 1GB}}
+  workers: {replicas: 3, resources: {cpu: '2', memory: 8Gi}, config: {task.concurrency: '4'}}
+  config: {query.max-memory-per-node: 512MB}
+  catalogs:
+    inline:
+      tpch: {connector.name: tpch}
+      sales_2: {connector.name: postgresql, connection-password: '${ENV:SALES_PASSWORD}', connection-url: 'jdbc:postgresql://db:5432/sales?ssl=true'}
+",
+    },
+];
