@@ -24,15 +24,22 @@ build_archive() { # FILE NAME REFERENCE RECIPE ARGUMENT…: one at a time; what 
   if [ ! -s "$file" ]; then
     step "Image $reference"
     "$HACK/tools.sh" packages 9>&-
-    build rm --all >/dev/null
+    remove_unfinished
     "$4" "$reference" "${@:5}"
-    rm -f "$file.new"
     build push -q "$reference" "docker-archive:$file.new:$reference" >/dev/null
     build rmi -f "$reference" >/dev/null
     mv "$file.new" "$file"
     drop_old_archives "$name"
   fi
   exec 9>&- # unlocked
+}
+
+remove_unfinished() { # what an interrupted build left: debootstrap mounts /proc in the tree that it fills
+  local path
+  awk -v a="$IMAGES/storage/overlay/" 'index($5, a) == 1 && $5 ~ "/merged/" {print $5}' /proc/self/mountinfo | tac |
+    while read -r path; do umount "$path"; done
+  build rm --all >/dev/null
+  rm -f "$IMAGES"/*.new
 }
 
 drop_old_archives() { # NAME: two stay, for work on two states of the tree at a time
