@@ -101,13 +101,13 @@ empty() {
   [ -z "$left" ] || no "left behind: $left"
 }
 
-# What says that it belongs to a cluster of the group belongs to one that exists.
-no_orphans() { # GROUP
+# What says that it belongs to a cluster belongs to one that exists.
+no_orphans() {
   local clusters orphans
   clusters=$(k get trinoclusters -o json | jq -c '[.items[].metadata.name]')
-  orphans=$(k get "$ALL_KINDS" -l "trinowarren.io/group=$1" -o json | jq -r --argjson clusters "$clusters" '
+  orphans=$(k get "$ALL_KINDS" -l trinowarren.io/cluster -o json | jq -r --argjson clusters "$clusters" '
     .items[] | .metadata.labels["trinowarren.io/cluster"] as $cluster
-    | select($cluster != null and ($clusters | index($cluster) | not)) | "\(.kind)/\(.metadata.name)"' | paste -sd' ')
+    | select($clusters | index($cluster) | not) | "\(.kind)/\(.metadata.name)"' | paste -sd' ')
   [ -z "$orphans" ] || no "of clusters that are no more: $orphans"
 }
 
