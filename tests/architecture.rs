@@ -142,7 +142,7 @@ impl fmt::Display for Finding {
 
 fn hold(rule: fn(&SourceFile) -> Vec<Finding>) {
     let findings: Vec<_> = source::all().iter().flat_map(rule).collect();
-    let list: String = findings.iter().map(|finding| format!("\n{finding}")).collect();
+    let list = findings.iter().map(|finding| format!("\n{finding}")).collect::<Vec<_>>().concat();
     assert!(findings.is_empty(), "{} breaches:{list}", findings.len());
 }
 

@@ -64,7 +64,7 @@ pub fn all() -> Vec<SourceFile> {
 pub fn without_test_files(mut files: Vec<SourceFile>) -> Vec<SourceFile> {
     let of_tests: BTreeSet<Vec<String>> = files
         .iter()
-        .flat_map(|file| file.test_modules.iter().map(|name| [&file.module[..], &[name.clone()]].concat()))
+        .flat_map(|file| file.test_modules.iter().map(|name| [&file.module[..], std::slice::from_ref(name)].concat()))
         .collect();
     files.retain(|file| !of_tests.iter().any(|module| file.module.starts_with(module)));
     files
@@ -142,8 +142,7 @@ fn is_test_attribute(token: &TokenTree) -> bool {
     let tokens: Vec<_> = group.stream().into_iter().collect();
     match &tokens[..] {
         [first, TokenTree::Group(conditions)] if is_ident(first, "cfg") => asks_for_test(conditions.stream()),
-        [.., name, TokenTree::Group(_)] => is_ident(name, "test"),
-        [.., name] => is_ident(name, "test"),
+        [.., name, TokenTree::Group(_)] | [.., name] => is_ident(name, "test"),
         [] => false,
     }
 }

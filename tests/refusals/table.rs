@@ -59,7 +59,7 @@ impl Table {
             wrong.extend(server.settle(judge).await.map(|why| (row.case, why)));
         }
         let rows = self.refused.len() + self.refused_edits.len() + self.accepted.len();
-        let list: String = wrong.iter().map(|(case, why)| format!("\n- {case}\n{why}")).collect();
+        let list = wrong.iter().map(|(case, why)| format!("\n- {case}\n{why}")).collect::<Vec<_>>().concat();
         assert!(wrong.is_empty(), "{} of {rows} rows are judged otherwise:{list}", wrong.len());
     }
 }
