@@ -19,6 +19,7 @@ restricted() { kubectl label --overwrite namespace "$NAMESPACE" pod-security.kub
 # Ready, not Reconciling, not Stalled, and said of the spec as it stands now.
 ready() { # OBJECT…
   local object state
+  k wait --for=condition=Ready --timeout=20s "$@" &>/dev/null || true # cheaper than asking each second, for the kubelet too
   for object in "$@"; do
     state=$(k get "$object" -o json | jq -r '
       .metadata.generation as $generation
