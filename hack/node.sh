@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # One real Kubernetes node on this machine, for development and tests: etcd, control plane, containerd, kubelet,
-# kube-proxy, cluster DNS and metrics. It needs root on Linux and no container engine.
+# kube-proxy, kube-router for NetworkPolicies, cluster DNS and metrics. It needs root on Linux and no container engine.
 #
 #   node.sh up       starts it, or says at once that it runs; a half-started or half-removed one is removed first
 #   node.sh down     removes everything: processes, pods, mounts, network, cgroups, files; says what is left, if anything
@@ -25,13 +25,18 @@ boot() { cat /proc/sys/kernel/random/boot_id; }
 complete() { grep -qs "$(boot)" "$COMPLETE"; }
 settings() { cat "$HACK"/node.sh "$HACK"/node/*.sh "$HACK"/manifests/*.yaml "$HACK/versions.env" | sha256sum | cut -c1-12; }
 
-start_all() { # those that do not run; each waits by itself for the ones it needs
+# Starts those that do not run. The API server's clients come once it is ready: refused earlier, they pause for seconds.
+start_all() {
   start_etcd
   start_containerd
   start_apiserver
+  wait_for "containerd" 60 test -S "$CONTAINERD" || explain_and_die "containerd did not start"
+  "$HACK/images.sh" base 9>&- # loads them into containerd, while the API server starts
+  wait_for "the API server" 120 api_ready || explain_and_die "the API server did not start"
   start_kubelet
   start_controllers
   start_kube_proxy
+  start_kube_router
 }
 
 deploy() { # cluster DNS and metrics
@@ -50,12 +55,13 @@ remove_all() {
   local left
   (
     set +e +o pipefail
-    kill_processes kubelet kube-controller-manager kube-scheduler kube-proxy
+    kill_processes kubelet kube-controller-manager kube-scheduler kube-proxy kube-router
     kill_processes containerd runc containerd-shim-runc-v2
     kill_pods
     kill_processes kube-apiserver etcd
     remove_mounts
     remove_network
+    remove_policies
     remove_cgroups
     remove_files
   ) || true
@@ -89,7 +95,7 @@ fresh() {
     remove_all
   fi
   step "Preparing the programs and images"
-  "$HACK/tools.sh" kubernetes 9>&-
+  "$HACK/tools.sh" kubernetes kube-router 9>&-
   "$HACK/images.sh" base 9>&-
   local taken
   taken=$(taken_ports)
@@ -99,9 +105,6 @@ fresh() {
   prepare_network
   prepare_cgroups
   start_all
-  wait_for "containerd" 60 test -S "$CONTAINERD" || explain_and_die "containerd did not start"
-  "$HACK/images.sh" base 9>&- # built above, now loaded
-  wait_for "the API server" 120 api_ready || explain_and_die "the API server did not start"
   wait_for "the node to be Ready" 120 node_ready || explain_and_die "the node did not become Ready"
   step "Node Ready; deploying cluster DNS and metrics"
   deploy

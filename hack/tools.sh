@@ -3,7 +3,7 @@
 # Maven. Each lands in $WARREN_CACHE/tools/<name>-<version>/, whole or not at all; what is there already is left alone.
 #
 #   tools.sh             everything
-#   tools.sh NAME…       some: packages kubernetes kubectl coredns metrics-server kuttl helm trino
+#   tools.sh NAME…       some: packages kubernetes kubectl coredns metrics-server kube-router kuttl helm trino
 #   tools.sh path        prints what to put in front of PATH
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -96,20 +96,21 @@ kubernetes() { # COMMAND…: one build for all of them, since they share most pa
   done
 }
 
-build_go_tool() { # OUT PACKAGE@VERSION LDFLAGS
+build_go_tool() { # OUT PACKAGE@VERSION LDFLAGS REPLACED_MODULE@VERSION
   cd "$(dirname "$1")"
   printf 'module tool\ngo 1.26\n' >go.mod
+  [ -z "$4" ] || go mod edit -replace="${4%@*}=$4"
   go get -tool "$2"
   go build -ldflags "-s -w $3" -o "$1/" "${2%@*}"
 }
 
-go_tool() { # NAME VERSION PACKAGE [LDFLAGS]
+go_tool() { # NAME VERSION PACKAGE [LDFLAGS [REPLACED_MODULE@VERSION]]
   local name=$1 version=$2
   [ ! -d "$TOOLS/$name-$version" ] || return 0
   need_go "$name"
   step "$name $version"
   mkdir -p "$BUILD/$name/out"
-  run_logged "building $name" "$LOGS/$name.log" build_go_tool "$BUILD/$name/out" "$3@$version" "${4:-}"
+  run_logged "building $name" "$LOGS/$name.log" build_go_tool "$BUILD/$name/out" "$3@$version" "${4:-}" "${5:-}"
   publish "$BUILD/$name/out" "$name-$version"
 }
 
@@ -152,6 +153,9 @@ install_one() { # NAME
     kubernetes) kubernetes "${KUBERNETES[@]}" ;;
     coredns) go_tool coredns "$COREDNS_VERSION" github.com/coredns/coredns ;;
     metrics-server) go_tool metrics-server "$METRICS_SERVER_VERSION" sigs.k8s.io/metrics-server/cmd/metrics-server ;;
+    # It names a commit of netlink that module proxies do not all have; the last release does for what it is used for.
+    kube-router) go_tool kube-router "$KUBE_ROUTER_VERSION" github.com/cloudnativelabs/kube-router/v2/cmd/kube-router \
+      "" github.com/vishvananda/netlink@v1.3.1 ;;
     kuttl) go_tool kuttl "$KUTTL_VERSION" github.com/kudobuilder/kuttl/cmd/kubectl-kuttl ;;
     helm) go_tool helm "$HELM_VERSION" helm.sh/helm/v3/cmd/helm "$(helm_flags)" ;;
     trino) trino ;;
@@ -165,6 +169,7 @@ is_there() { # NAME: so that nobody waits for another run's build of something e
     kubernetes) [ -z "$(missing_kubernetes "${KUBERNETES[@]}")" ] ;;
     coredns) [ -d "$TOOLS/coredns-$COREDNS_VERSION" ] ;;
     metrics-server) [ -d "$TOOLS/metrics-server-$METRICS_SERVER_VERSION" ] ;;
+    kube-router) [ -d "$TOOLS/kube-router-$KUBE_ROUTER_VERSION" ] ;;
     kuttl) [ -d "$TOOLS/kuttl-$KUTTL_VERSION" ] ;;
     helm) [ -d "$TOOLS/helm-$HELM_VERSION" ] ;;
     trino) [ -d "$TOOLS/trino-cli-$TRINO_CLI_VERSION" ] ;;
@@ -179,7 +184,7 @@ all_there() {
 
 main() {
   [ "${1:-}" != path ] || { path; return; }
-  (($#)) || set -- packages kubernetes coredns metrics-server kuttl helm trino
+  (($#)) || set -- packages kubernetes coredns metrics-server kube-router kuttl helm trino
   ! all_there "$@" || return 0
   lock "$TOOLS/.lock" tools.sh
   rm -rf "$BUILD" # what an interrupted run left; the lock says that nobody is using it

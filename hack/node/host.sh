@@ -47,6 +47,25 @@ remove_network() {
   [ ! -s "$NODE_STATE/sysctl" ] || sysctl -qp "$NODE_STATE/sysctl"
 }
 
+policy_chains() { iptables -S 2>/dev/null | sed -nE 's/^-N (KUBE-(ROUTER|POD-FW|NWPLCY)-.*)/\1/p'; }
+policy_sets() { ipset list -n 2>/dev/null | grep -E '^KUBE-(SRC|DST)-' || true; }
+
+remove_policies() { # kube-router's chains in one transaction, then the sets that they named
+  local set
+  if [ -n "$(policy_chains)" ]; then
+    {
+      echo '*filter'
+      iptables -S | sed -nE 's/^-A ((INPUT|FORWARD|OUTPUT) .*-j KUBE-ROUTER-.*)/-D \1/p'
+      policy_chains | sed 's/^/-F /'
+      policy_chains | sed 's/^/-X /'
+      echo COMMIT
+    } | iptables-restore --noflush
+  fi
+  policy_sets | while read -r set; do ipset destroy "$set"; done
+  # iptables makes this table at its first use; empty and accepting everything, it says nothing
+  ! iptables -S 2>/dev/null | grep -qvE '^-P (INPUT|FORWARD|OUTPUT) ACCEPT$' && nft delete table ip filter 2>/dev/null
+}
+
 # kubelet wants its root cgroup to exist in every hierarchy. A cpuset without CPUs and memory nodes takes no process.
 prepare_cgroups() {
   local top
@@ -112,6 +131,8 @@ leftovers() { # one line for each thing of the node that is still on the host
   cgroups | sed 's/^/cgroup /'
   pod_links | sed 's/^/network link /'
   nft_tables | sed 's/^/nftables /'
+  policy_chains | sed 's/^/iptables chain /'
+  policy_sets | sed 's/^/ipset /'
   find "$NODE_STATE" "$NODE_RUN" /var/lib/cni/results -maxdepth 1 2>/dev/null |
     grep -E "^($NODE_STATE|$NODE_RUN|/var/lib/cni/results/$CNI_NETWORK-[^/]*)$" | sed 's/^/file /' || true
 }

@@ -55,6 +55,7 @@ YAML
 write_kubeconfigs() {
   local user
   for user in controller-manager scheduler kube-proxy kubelet; do kubeconfig "$user" "$NODE_STATE/$user.conf"; done
+  kubeconfig admin "$NODE_STATE/kube-router.conf" # it has no predefined role
   mkdir -p "$NODE_FILES"
   kubeconfig admin "$KUBECONFIG"
 }

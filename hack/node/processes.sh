@@ -24,6 +24,7 @@ dead_daemons() {
 program() { # NAME: its file
   case $1 in
     etcd | containerd) command -v "$1" ;;
+    kube-router) echo "$TOOLS/$1-$KUBE_ROUTER_VERSION/$1" ;;
     *) echo "$TOOLS/$1-$K8S_VERSION/$1" ;;
   esac
 }
@@ -73,6 +74,12 @@ start_kubelet() {
 }
 
 start_kube_proxy() { start kube-proxy --config="$NODE_STATE/kube-proxy.yaml"; }
+
+start_kube_router() { # enforces NetworkPolicies, and nothing else of what it could do
+  start kube-router --kubeconfig="$NODE_STATE/kube-router.conf" --hostname-override="$(node_name)" \
+    --run-firewall=true --run-router=false --run-service-proxy=false --enable-cni=false --enable-ipv6=false \
+    --service-cluster-ip-range="$SERVICE_CIDR" --health-port=0
+}
 
 kill_processes() { # PROGRAM…: at once and for sure; nothing of theirs is worth a graceful end
   local pid

@@ -18,6 +18,6 @@ CNI_NETWORK=warren-node
 NFT_TABLE=warren-node
 PAUSE_IMAGE=localhost/pause:1
 
-DAEMONS=(etcd containerd kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy)
+DAEMONS=(etcd containerd kube-apiserver kube-controller-manager kube-scheduler kubelet kube-proxy kube-router)
 PROGRAMS=("${DAEMONS[@]}" containerd-shim-runc-v2 runc) # theirs and the ones that they start
 SYSCTLS=(net.ipv4.ip_forward vm.overcommit_memory kernel.panic kernel.panic_on_oops) # which the node changes

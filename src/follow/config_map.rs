@@ -151,17 +151,11 @@ impl Mount {
 async fn read_again(mount: &mut Option<Mount>) -> Option<Result<RoutingTable, Error>> {
     let reading = mount.take()?;
     let directory = reading.directory.clone();
-    match tokio::task::spawn_blocking(move || reading.read()).await {
-        Ok((read, table)) => {
-            *mount = Some(read);
-            table
-        }
-        // The reading itself panicked: nothing is known of the files, so all are read at the next turn.
-        Err(_) => {
-            *mount = Some(Mount::new(directory));
-            None
-        }
-    }
+    let read = tokio::task::spawn_blocking(move || reading.read()).await;
+    // If the reading itself panicked, nothing is known of the files: all are read at the next turn.
+    let (read, table) = read.unwrap_or_else(|_| (Mount::new(directory), None));
+    *mount = Some(read);
+    table
 }
 
 fn decode(origin: &str, object: &ConfigMap) -> Result<RoutingTable, Error> {
@@ -169,4 +163,142 @@ fn decode(origin: &str, object: &ConfigMap) -> Result<RoutingTable, Error> {
     let gzip = object.binary_data.as_ref().and_then(|data| data.get(TABLE_GZIP_KEY));
     RoutingTable::decode(json.map(String::as_bytes), gzip.map(|bytes| bytes.0.as_slice()))
         .map_err(|fault| Error::Table { origin: origin.to_owned(), fault })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        convert::Infallible,
+        sync::{
+            Arc, Mutex,
+            atomic::{AtomicBool, Ordering},
+        },
+    };
+
+    use bytes::Bytes;
+    use futures::channel::mpsc;
+    use http::{Request, Response, StatusCode};
+    use http_body::Frame;
+    use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::follow::{Tables, channel};
+
+    type Events = mpsc::UnboundedSender<Result<Frame<Bytes>, Infallible>>;
+
+    /// An API server with one ConfigMap in it, that is down at first.
+    #[derive(Clone, Default)]
+    struct Api {
+        up: Arc<AtomicBool>,
+        object: Arc<Mutex<Value>>,
+        watches: Arc<Mutex<Vec<Events>>>,
+        asked: Arc<Mutex<Vec<String>>>,
+    }
+
+    impl Api {
+        fn client(&self) -> Client {
+            let api = self.clone();
+            let service = tower::service_fn(move |request: Request<kube::client::Body>| {
+                let answer = api.answer(&request);
+                async move { Ok::<_, Infallible>(answer) }
+            });
+            Client::new(service, "trino")
+        }
+
+        fn answer(&self, request: &Request<kube::client::Body>) -> Response<BoxBody<Bytes, Infallible>> {
+            let text = |status, text: String| {
+                Response::builder().status(status).body(Full::new(Bytes::from(text)).boxed()).unwrap()
+            };
+            self.asked.lock().unwrap().push(request.uri().to_string());
+            if !self.up.load(Ordering::SeqCst) {
+                return text(StatusCode::INTERNAL_SERVER_ERROR, "down".to_owned());
+            }
+            if request.uri().query().unwrap_or_default().contains("watch=true") {
+                let (events, stream) = mpsc::unbounded();
+                self.watches.lock().unwrap().push(events);
+                return Response::new(BodyExt::boxed(StreamBody::new(stream)));
+            }
+            let items = [self.object.lock().unwrap().clone()];
+            let list = json!({"kind": "ConfigMapList", "apiVersion": "v1", "metadata": {"resourceVersion": "1"}, "items": items});
+            text(StatusCode::OK, list.to_string())
+        }
+
+        fn modify(&self, object: &Value) {
+            self.object.lock().unwrap().clone_from(object);
+            let event = format!("{}\n", json!({"type": "MODIFIED", "object": object}));
+            let watches = self.watches.lock().unwrap();
+            watches.last().unwrap().unbounded_send(Ok(Frame::data(Bytes::from(event)))).unwrap();
+        }
+    }
+
+    fn table(group: &str) -> String {
+        json!({"groups": [{"name": group}], "routing": {"default": {"group": group}}}).to_string()
+    }
+
+    fn object(version: u32, table: &str) -> Value {
+        json!({
+            "kind": "ConfigMap", "apiVersion": "v1", "data": {TABLE_KEY: table},
+            "metadata": {"name": "prod", "namespace": "trino", "resourceVersion": version.to_string()},
+        })
+    }
+
+    async fn until(tables: &mut Tables, group: &str) {
+        let is_it = |now: &Option<Arc<crate::routing::Router>>| {
+            now.as_ref().is_some_and(|router| router.table().groups[0].name == group)
+        };
+        let _ = tables.wait_for(is_it).await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_mount_serves_until_the_watch_delivers_and_a_bad_update_changes_nothing() {
+        let directory = std::env::temp_dir().join(format!("warren-config-map-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).unwrap();
+        std::fs::write(directory.join(TABLE_KEY), table("mounted")).unwrap();
+        let api = Api::default();
+        let (refused, mut refusals) = tokio::sync::mpsc::unbounded_channel();
+        let (publisher, mut tables) = channel(move |error| drop(refused.send(error.to_string())));
+        let shutdown = CancellationToken::new();
+        let source =
+            ConfigMapSource { namespace: "trino".into(), name: "prod".into(), directory: Some(directory.clone()) };
+        let follower = tokio::spawn(follow_config_map(source, api.client(), publisher, shutdown.clone()));
+
+        // The API is down: the mount counts, and goes on to count when it changes.
+        until(&mut tables, "mounted").await;
+        std::fs::write(directory.join(TABLE_KEY), table("mounted-again")).unwrap();
+        until(&mut tables, "mounted-again").await;
+
+        *api.object.lock().unwrap() = object(1, &table("watched"));
+        api.up.store(true, Ordering::SeqCst);
+        until(&mut tables, "watched").await;
+        assert!(api.asked.lock().unwrap().iter().all(|uri| uri.contains("fieldSelector=metadata.name%3Dprod")));
+
+        // From now on the mount is not looked at.
+        std::fs::write(directory.join(TABLE_KEY), table("mounted-late")).unwrap();
+        while api.watches.lock().unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        api.modify(&object(2, r#"{"routing": {"default": {"group": "none"}}}"#));
+        let refusal = refusals.recv().await.unwrap();
+        assert!(refusal.starts_with("ConfigMap trino/prod: routing.default.group: there is no group"), "{refusal}");
+        assert_eq!(tables.borrow().as_ref().unwrap().table().groups[0].name, "watched");
+        api.modify(&object(3, &table("watched-again")));
+        until(&mut tables, "watched-again").await;
+
+        shutdown.cancel();
+        follower.await.unwrap();
+        std::fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn a_gzipped_table_is_read_from_binary_data() {
+        use std::io::Write as _;
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(table("adhoc").as_bytes()).unwrap();
+        let bytes = k8s_openapi::ByteString(gzip.finish().unwrap());
+        let object =
+            ConfigMap { binary_data: Some([(TABLE_GZIP_KEY.to_owned(), bytes)].into()), ..ConfigMap::default() };
+        assert_eq!(decode("test", &object).unwrap().groups[0].name, "adhoc");
+        assert!(decode("test", &ConfigMap::default()).unwrap_err().to_string().starts_with("test: neither "));
+    }
 }

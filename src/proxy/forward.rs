@@ -18,8 +18,8 @@ use super::{
     headers,
 };
 
-/// The first pause before a further try; it doubles.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// The first pause before a further try; it doubles. Four of them fill most of the patience.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
 /// Sends a request to the cluster that its path names.
 ///
@@ -31,57 +31,75 @@ pub(super) async fn to_cluster(
     request: Request<Incoming>,
 ) -> Result<(Response<Incoming>, Arc<Backend>), Error> {
     let backend = ask.fleet.backend(asked.cluster).ok_or(Error::NoCluster)?.clone();
-    let query = request.uri().query().map_or_else(String::new, |query| format!("?{query}"));
-    let answer = to_backend(ask, &backend, asked.retry, format!("{}{query}", asked.path), request).await?;
+    let (parts, body) = request.into_parts();
+    let query = parts.uri.query().map_or_else(String::new, |query| format!("?{query}"));
+    let target = format!("{}{query}", asked.path);
+    let head = head_for(ask, &backend, Head { method: parts.method, target, headers: parts.headers });
+    let answer = if body.is_end_stream() && asked.retry != Retry::Never {
+        patiently(ask, &backend, asked.retry, head).await?
+    } else {
+        exchange(&backend, head, RequestBody::client(body), ask.settings.response_timeout).await?
+    };
     Ok((answer, backend))
 }
 
-/// Sends a request that any cluster can answer to a healthy one.
+/// Sends a request that any cluster can answer, and that has no body, to the healthy ones in turn until one answers.
 ///
 /// # Errors
-/// When none is healthy, or the one whose turn it is cannot be made to answer.
+/// When none is healthy, or none can be made to answer.
 pub(super) async fn to_any(
     ask: &mut Ask<'_>,
     request: Request<Incoming>,
 ) -> Result<(Response<Incoming>, Arc<Backend>), Error> {
-    let backend = ask.fleet.any().into_iter().next().ok_or(Error::NoHealthyCluster)?;
-    let target = request.uri().path_and_query().map_or("/v1/info", |target| target.as_str()).to_owned();
-    let answer = to_backend(ask, &backend, Retry::Unanswered, target, request).await?;
-    Ok((answer, backend))
+    let (parts, _) = request.into_parts();
+    let target = parts.uri.path_and_query().map_or("/v1/info", |target| target.as_str()).to_owned();
+    let asked = Head { method: parts.method, target, headers: parts.headers };
+    let mut last = Error::NoHealthyCluster;
+    for backend in ask.fleet.any() {
+        let head = head_for(ask, &backend, asked.clone());
+        match exchange(&backend, head, RequestBody::nothing(), ask.settings.response_timeout).await {
+            Ok(answer) => return Ok((answer, backend)),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
 }
 
-async fn to_backend(
+/// Makes the head of a client's request that of the request to `backend`, where it goes now.
+fn head_for(ask: &mut Ask<'_>, backend: &Arc<Backend>, mut head: Head) -> Head {
+    ask.observation.goes_to(backend);
+    headers::to_coordinator(&mut head.headers, &backend.name, &ask.outside, ask.peer);
+    head
+}
+
+/// Sends a request without a body, again and again for some seconds while its cluster cannot be reached: clients differ in
+/// how patient they are, and a coordinator's address may take a moment to lead to it.
+async fn patiently(
     ask: &mut Ask<'_>,
     backend: &Arc<Backend>,
     retry: Retry,
-    target: String,
-    request: Request<Incoming>,
+    head: Head,
 ) -> Result<Response<Incoming>, Error> {
-    ask.observation.goes_to(backend);
-    let (parts, body) = request.into_parts();
-    let mut headers = parts.headers;
-    headers::to_coordinator(&mut headers, &backend.name, &ask.outside, ask.peer);
-    let head = Head { method: parts.method, target, headers };
-    let timeout = ask.settings.response_timeout;
-    if !body.is_end_stream() || retry == Retry::Never {
-        return exchange(backend, head, RequestBody::client(body), timeout).await;
-    }
     let give_up = Instant::now() + ask.settings.poll_patience;
     let mut pause = FIRST_PAUSE;
-    for _ in 1..ask.settings.poll_tries {
-        let error = match exchange(backend, head.clone(), RequestBody::nothing(), timeout).await {
+    let mut tries = 1;
+    loop {
+        let answer = exchange(backend, head.clone(), RequestBody::nothing(), ask.settings.response_timeout).await;
+        let error = match answer {
             Ok(answer) => return Ok(answer),
             Err(error) => error,
         };
-        if !allows(retry, &error) || Instant::now() + pause >= give_up {
+        // All the polls of a coordinator that went away must not come back at one instant.
+        let spread = pause.mul_f64(0.75 + rand::random::<f64>() / 4.0);
+        if tries >= ask.settings.poll_tries || !allows(retry, &error) || Instant::now() + spread >= give_up {
             return Err(error);
         }
         tracing::debug!(request = ask.observation.id(), fault = error.chain(), "a request is sent once more");
         ask.observation.retried();
-        tokio::time::sleep(pause).await;
+        tokio::time::sleep(spread).await;
+        tries += 1;
         pause *= 2;
     }
-    exchange(backend, head, RequestBody::nothing(), timeout).await
 }
 
 /// Whether the same request may be sent again after `error`.

@@ -235,38 +235,68 @@ impl Gateway {
     }
 }
 
-/// Puts each new table into force, and owns one checking task per cluster.
+/// The checking task of each cluster, and how to end it.
+#[derive(Debug, Default)]
+struct Checks {
+    tasks: JoinSet<()>,
+    running: HashMap<ClusterName, (Arc<Backend>, CancellationToken)>,
+}
+
+impl Checks {
+    /// Ends the checks of clusters that are gone or have moved, and begins those of new ones. Returns the names of those that
+    /// are gone.
+    fn adapt(&mut self, gateway: &Gateway, fleet: &Fleet, shutdown: &CancellationToken) -> Vec<ClusterName> {
+        let mut gone = Vec::new();
+        self.running.retain(|name, (backend, stop)| {
+            let now = fleet.backend(name.as_str());
+            let stays = now.is_some_and(|now| Arc::ptr_eq(now, backend));
+            if !stays {
+                stop.cancel();
+            }
+            if now.is_none() {
+                gone.push(name.clone());
+            }
+            stays
+        });
+        for backend in fleet.backends() {
+            if self.running.contains_key(&backend.name) {
+                continue;
+            }
+            let stop = shutdown.child_token();
+            self.running.insert(backend.name.clone(), (backend.clone(), stop.clone()));
+            let observer = gateway.observer.clone();
+            let told = {
+                let stop = stop.clone();
+                // The metric of a cluster that is gone must not come back.
+                move |backend: &Backend| {
+                    if !stop.is_cancelled() {
+                        observer.health(backend);
+                    }
+                }
+            };
+            self.tasks.spawn(health::watch(backend.clone(), gateway.settings.health.clone(), told, stop));
+        }
+        gone
+    }
+}
+
+/// Puts each new table into force, and owns the checks of its clusters.
 async fn follow(gateway: Arc<Gateway>, mut tables: watch::Receiver<Option<Arc<Router>>>, shutdown: CancellationToken) {
-    let mut checks = JoinSet::new();
-    let mut running: HashMap<ClusterName, (Arc<Backend>, CancellationToken)> = HashMap::new();
+    let mut checks = Checks::default();
     loop {
         let table = tables.borrow_and_update().clone();
         if let Some(router) = table {
             let before = gateway.fleet.load_full();
             let fleet = Arc::new(Fleet::new(router, before.as_deref(), &gateway.settings));
-            let gone = stop_checks(&mut running, &fleet);
-            for backend in fleet.backends() {
-                running.entry(backend.name.clone()).or_insert_with(|| {
-                    let stop = shutdown.child_token();
-                    let observer = gateway.observer.clone();
-                    let told = {
-                        let stop = stop.clone();
-                        move |backend: &Backend| {
-                            if !stop.is_cancelled() {
-                                observer.health(backend)
-                            }
-                        }
-                    };
-                    checks.spawn(health::watch(backend.clone(), gateway.settings.health.clone(), told, stop.clone()));
-                    (backend.clone(), stop)
-                });
-            }
+            let gone = checks.adapt(&gateway, &fleet, &shutdown);
             gateway.observer.table_in_force(&fleet.hash, &gone);
             gateway.fleet.store(Some(fleet));
         }
         tokio::select! {
             () = shutdown.cancelled() => break,
-            Some(_) = checks.join_next() => {}
+            Some(ended) = checks.tasks.join_next() => if let Err(error) = ended {
+                tracing::error!(%error, "the checks of a cluster ended: its health stays as it is");
+            },
             changed = tables.changed() => if changed.is_err() {
                 // Whoever wrote tables is gone: the last one stays in force.
                 shutdown.cancelled().await;
@@ -274,25 +304,5 @@ async fn follow(gateway: Arc<Gateway>, mut tables: watch::Receiver<Option<Arc<Ro
             }
         }
     }
-    while checks.join_next().await.is_some() {}
-}
-
-/// Ends the checks of clusters that are gone or have moved; returns the names of those that are gone.
-fn stop_checks(
-    running: &mut HashMap<ClusterName, (Arc<Backend>, CancellationToken)>,
-    fleet: &Fleet,
-) -> Vec<ClusterName> {
-    let mut gone = Vec::new();
-    running.retain(|name, (backend, stop)| {
-        let now = fleet.backend(name.as_str());
-        let stays = now.is_some_and(|now| Arc::ptr_eq(now, backend));
-        if !stays {
-            stop.cancel();
-        }
-        if now.is_none() {
-            gone.push(name.clone());
-        }
-        stays
-    });
-    gone
+    while checks.tasks.join_next().await.is_some() {}
 }

@@ -146,7 +146,8 @@ impl Health {
         if changed {
             match &tracker.state {
                 State::Unhealthy(reason) => tracing::warn!(%cluster, %reason, "the cluster is unhealthy"),
-                _ => tracing::info!(%cluster, "the cluster is healthy"),
+                State::Healthy => tracing::info!(%cluster, "the cluster is healthy"),
+                State::Unknown => {}
             }
         }
     }

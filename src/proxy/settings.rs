@@ -60,12 +60,12 @@ impl Default for Settings {
             max_connections: 50_000,
             connect_timeout: Duration::from_secs(3),
             statement_timeout: Duration::from_secs(30),
-            response_timeout: Duration::from_secs(120),
+            response_timeout: Duration::from_mins(2),
             poll_tries: 5,
             poll_patience: Duration::from_secs(5),
             health: HealthChecks::default(),
             drain_delay: Duration::from_secs(5),
-            drain_timeout: Duration::from_secs(120),
+            drain_timeout: Duration::from_mins(2),
         }
     }
 }

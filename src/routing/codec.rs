@@ -142,7 +142,10 @@ mod tests {
     #[test]
     fn a_table_that_no_config_map_holds_is_refused_with_its_size() {
         // Hexadecimal digits of hashes compress to about half: 4 MiB of them stay over the limit.
-        let noise: String = (0..64 * 1024_u32).map(|n| format!("{:x?}", Sha256::digest(n.to_be_bytes()))).collect();
+        let noise = (0..64 * 1024_u32).fold(String::new(), |mut noise, n| {
+            write!(noise, "{:x?}", Sha256::digest(n.to_be_bytes())).unwrap();
+            noise
+        });
         let error = table(1, &noise).encode().unwrap_err();
         assert!(matches!(error, TableError::TooLarge { bytes, limit: GZIP_LIMIT } if bytes > GZIP_LIMIT), "{error}");
     }

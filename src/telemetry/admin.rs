@@ -19,7 +19,7 @@ use super::{Metrics, Token, token::Verdict};
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long one connection may live: probes and scrapes are short.
-const CONNECTION_LIFETIME: Duration = Duration::from_secs(300);
+const CONNECTION_LIFETIME: Duration = Duration::from_mins(5);
 
 /// The most connections at one time; further ones wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 64;
