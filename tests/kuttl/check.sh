@@ -148,6 +148,12 @@ crd_says() { # WORDS: at the beginning of the description
   text=$(kubectl get crd "$CRD" -o json | jq -r '.spec.versions[0].schema.openAPIV3Schema.description')
   [[ $text == "$1"* ]] || no "the CRD's description begins with '${text:0:40}', not with '$1'"
 }
+own_crds() { # what Helm wants to see before it takes CRDs into a release that somebody else has applied
+  local crds
+  mapfile -t crds < <(kubectl get crd -o name | grep '[.]trinowarren[.]io$')
+  kubectl label --overwrite "${crds[@]}" app.kubernetes.io/managed-by=Helm
+  kubectl annotate --overwrite "${crds[@]}" meta.helm.sh/release-name=warren meta.helm.sh/release-namespace=warren-system
+}
 break_crd() { kubectl patch crd "$CRD" --type=json -p "[{\"op\":\"replace\",\"path\":\"$DESCRIPTION\",\"value\":\"BROKEN\"}]"; }
 
 # Runs an edit and watches the exchange of one cluster for another: while the new one is not Active the old one is, and
