@@ -174,7 +174,8 @@ fn proxies_golden(spec: &str) -> String {
     let revision = proxy_revision(&spec);
     let rendered = proxy_group::render(&proxies, &spec, "registry.example.com:5000/warren:0.1.0").expect("renders");
     let objects = proxy_group::objects(&proxies, &spec, &revision, &rendered).expect("the proxy");
-    let ProxyObjects { revision, service_account, role, role_binding, service, disruption_budget, deployment } = objects;
+    let ProxyObjects { revision, service_account, role, role_binding, service, disruption_budget, deployment } =
+        objects;
     let mut text = format!("# ControllerRevision {}\n", revision.metadata.name.expect("a name"));
     text += &document(&service_account);
     text += &document(&role);
