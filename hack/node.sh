@@ -36,7 +36,8 @@ start_all() {
   start_kubelet
   start_controllers
   start_kube_proxy
-  start_kube_router
+  wait_for "the node to be Ready" 120 node_ready || explain_and_die "the node did not become Ready"
+  start_kube_router # which ends at once when it does not find the node's object
 }
 
 deploy() { # cluster DNS and metrics
@@ -105,7 +106,6 @@ fresh() {
   prepare_network
   prepare_cgroups
   start_all
-  wait_for "the node to be Ready" 120 node_ready || explain_and_die "the node did not become Ready"
   step "Node Ready; deploying cluster DNS and metrics"
   deploy
   wait_for "cluster DNS" 120 kubectl -n kube-system rollout status deployment/coredns --timeout=1s ||

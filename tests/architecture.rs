@@ -9,6 +9,8 @@ mod budgets;
 mod names;
 #[path = "architecture/paths.rs"]
 mod paths;
+#[path = "architecture/reasons.rs"]
+mod reasons;
 #[path = "architecture/snippets.rs"]
 mod snippets;
 #[path = "architecture/source.rs"]
@@ -80,7 +82,7 @@ const BANS: &[Ban] = &[
     Ban {
         path: &["kube"],
         but_for: &["api", "follow", "reconcile", "cli"],
-        mend: "only api, follow, reconcile and cli know kube; hand over plain values",
+        mend: "only api, follow, reconcile and cli know kube; take types from k8s_openapi, or plain values",
     },
     Ban {
         path: &["kube", "Client"],
@@ -175,4 +177,9 @@ fn each_file_opens_with_its_duty() {
 #[test]
 fn nothing_unfinished_or_panicking_by_habit_stands_outside_tests() {
     hold(budgets::unfinished);
+}
+
+#[test]
+fn each_reason_of_a_condition_is_explained() {
+    hold(|file| reasons::unexplained(file, include_str!("../docs/troubleshooting.md")));
 }

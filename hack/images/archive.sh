@@ -24,28 +24,39 @@ build_archive() { # FILE NAME REFERENCE RECIPE ARGUMENT…: one at a time; what 
   if [ ! -s "$file" ]; then
     step "Image $reference"
     "$HACK/tools.sh" packages 9>&-
-    build rm --all >/dev/null
+    remove_unfinished
     "$4" "$reference" "${@:5}"
-    rm -f "$file.new"
     build push -q "$reference" "docker-archive:$file.new:$reference" >/dev/null
     build rmi -f "$reference" >/dev/null
     mv "$file.new" "$file"
-    find "$IMAGES" -maxdepth 1 -name "$name-????????????.tar" ! -path "$file" -delete # of older content
+    drop_old_archives "$name"
   fi
   exec 9>&- # unlocked
 }
 
-load() { # ARCHIVE REFERENCE: a mark below the node's folder tells what its containerd has
-  local mark
-  mark=$NODE_RUN/images/$(basename "$1")
+remove_unfinished() { # what an interrupted build left: debootstrap mounts /proc in the tree that it fills
+  local path
+  awk -v a="$IMAGES/storage/overlay/" 'index($5, a) == 1 && $5 ~ "/merged/" {print $5}' /proc/self/mountinfo | tac |
+    while read -r path; do umount "$path"; done
+  build rm --all >/dev/null
+  rm -f "$IMAGES"/*.new
+}
+
+drop_old_archives() { # NAME: two stay, for work on two states of the tree at a time
+  find "$IMAGES" -maxdepth 1 -name "$1-????????????.tar" -printf '%T@ %p\n' | sort -rn | sed '1,2d; s/^[^ ]* //' | xargs -r rm -f
+}
+
+load() { # ARCHIVE REFERENCE: a mark below the node's folder tells from which archive its containerd has the reference
+  local mark name
+  mark=$NODE_RUN/images/${2//\//_} name=$(basename "$1")
   [ "$KIND" = node ] || { info "$2 is in $1"; return; }
   [ -S "$CONTAINERD" ] || return 0
-  if [ -e "$mark" ] && [ "$(ctr_images ls -q "name==$2")" = "$2" ]; then return; fi
+  if [ "$(cat "$mark" 2>/dev/null)" = "$name" ] && [ "$(ctr_images ls -q "name==$2")" = "$2" ]; then return; fi
   wait_for "containerd" 30 ctr_images ls -q
   info "loading $2"
   ctr_images import --digests=false "$1" >/dev/null
   mkdir -p "$(dirname "$mark")"
-  touch "$mark"
+  echo "$name" >"$mark"
 }
 
 ctr_images() { ctr -a "$CONTAINERD" -n k8s.io images "$@"; }

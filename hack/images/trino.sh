@@ -12,7 +12,7 @@ trino_image() { # VERSION
   local reference=docker.io/trinodb/trino:$1 own recipe=trino_recipe
   case $KIND in kind | existing) info "$reference: the cluster ($KIND) pulls it by itself"; return ;; esac
   own=$(key "$1" "$TRINO_PLUGINS" "$TRINO_CLI_VERSION" "$(base_key)" "$(declare -f trino_server commit_trino)" \
-    "$(find "$HACK/images/trino" -type f | sort | xargs tail -n +1)")
+    "$(cd "$HACK/images" && find trino -type f | sort | xargs tail -n +1)")
   if [ -s "$(archive "trino-$1" official)" ]; then
     recipe=pull_recipe
   elif [ ! -s "$(archive "trino-$1" "$own")" ] && can_pull "$reference"; then

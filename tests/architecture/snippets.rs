@@ -1,7 +1,7 @@
 //! Each rule can fail: sources that break it, and sources that look as if they did.
 
 use crate::{
-    Finding, budgets, names,
+    Finding, budgets, names, reasons,
     source::{SourceFile, without_test_files},
 };
 
@@ -211,4 +211,15 @@ fn files_that_only_tests_see_are_left_out() {
     ];
     let left: Vec<_> = without_test_files(files).into_iter().map(|file| file.file).collect();
     assert_eq!(left, ["src/proxy/mod.rs", "src/proxy/health.rs"]);
+}
+
+#[test]
+fn a_reason_that_no_page_explains_is_found() {
+    let page = "| `Available` | … |";
+    let reasons = "fn f() { Ready { reason: \"Available\" } }\nfn g() { Stalled { reason: \"Odd\" } }\n\
+                   fn reason(&self) -> &str { match self { A => \"Other\", B => \"Available\" } }";
+    let file = SourceFile::new("src/reconcile/assess.rs", reasons);
+    let lines: Vec<_> = reasons::unexplained(&file, page).iter().map(|finding| finding.line).collect();
+    assert_eq!(lines, [2, 3]);
+    assert_eq!(reasons::unexplained(&SourceFile::new("src/proxy/error.rs", reasons), page), []);
 }
