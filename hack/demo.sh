@@ -8,7 +8,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 NAMESPACE=trino
 EXAMPLES=$HACK/../deploy/examples
 PROXY=quickstart-proxy
-KINDS=trinogateways,trinoclustergroups,trinoclusters,proxygroups
+KINDS=trinoclusters,trinoclustergroups,proxygroups,trinogateways # those that others wait for come first
 LIMIT=${WARREN_DEMO_TIMEOUT:-300}  # seconds until everything is ready
 STALLED_LIMIT=60                   # seconds for which something may be stalled: a moment is normal
 QUERY='SELECT r.name AS region, count(*) AS nations FROM tpch.tiny.nation n JOIN tpch.tiny.region r ON n.regionkey = r.regionkey GROUP BY r.name ORDER BY r.name'

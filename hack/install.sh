@@ -31,7 +31,7 @@ image_flags() { # REFERENCE: none for an empty one, which is the chart's own def
 explain() {
   kubectl -n "$NAMESPACE" get pods -l "app.kubernetes.io/instance=$RELEASE" -o wide >&2 || true
   kubectl -n "$NAMESPACE" get events --sort-by=.lastTimestamp 2>/dev/null | tail -n 8 >&2 || true
-  kubectl -n "$NAMESPACE" logs -l "app.kubernetes.io/instance=$RELEASE" --all-containers --prefix --tail=15 >&2 || true
+  kubectl -n "$NAMESPACE" logs -l "app.kubernetes.io/instance=$RELEASE" --all-containers --prefix --tail=15 2>&1 | cut -c1-300 >&2 || true
   die "the operator did not become ready; above: its pods, events and log"
 }
 

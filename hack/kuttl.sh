@@ -73,11 +73,11 @@ report() { # LOG
 
 leftovers() { # a namespace that does not go has an object whose finalizer nobody removes
   wait_for "the tests' namespaces to go" "$LEFTOVER_LIMIT" no_namespaces && return
-  kubectl get namespaces -o json | jq -r '.items[] | select(.metadata.name | startswith("kuttl-test-")) | .metadata.name,
+  kubectl get namespaces -o json | jq -r '.items[] | select(.metadata.name | startswith("kuttl-")) | .metadata.name,
     (.status.conditions[]? | select(.status == "True") | "  " + .message)'
   return 1
 }
-no_namespaces() { ! kubectl get namespaces -o name | grep -q '^namespace/kuttl-test-'; }
+no_namespaces() { ! kubectl get namespaces -o name | grep -q '^namespace/kuttl-'; }
 
 main() {
   local name

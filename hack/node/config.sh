@@ -66,11 +66,14 @@ tlsPrivateKeyFile: $NODE_STATE/pki/kubelet.key
 YAML
 }
 
-write_kube_proxy() { # conntrack: leave the machine's own limits alone
+# minSyncPeriod: at the default of 1 s, a test that asks a Service as soon as its pod is Ready comes too early.
+# conntrack: leave the machine's own limits alone.
+write_kube_proxy() {
   cat >"$NODE_STATE/kube-proxy.yaml" <<YAML
 apiVersion: kubeproxy.config.k8s.io/v1alpha1
 kind: KubeProxyConfiguration
 mode: nftables
+nftables: {minSyncPeriod: 50ms, syncPeriod: 30s}
 clusterCIDR: $POD_CIDR
 hostnameOverride: $(node_name)
 clientConnection: {kubeconfig: $NODE_STATE/kube-proxy.conf}

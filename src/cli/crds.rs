@@ -1,10 +1,15 @@
 //! `warren crds`: prints the CRDs as YAML documents. The files in `crds/` are its output.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 use clap::Args;
-use kube::ResourceExt;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::{
+    Api, Client, ResourceExt,
+    api::{Patch, PatchParams},
+    runtime::wait::{Condition, conditions},
+};
 
 use super::Failure;
 
@@ -14,11 +19,51 @@ pub(super) struct Arguments {
     /// Write one file per CRD into this directory instead of printing them.
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
+    /// Apply them to the API server instead, and wait until it serves them.
+    #[arg(long, conflicts_with = "output")]
+    apply: bool,
 }
+
+/// How long the API server may take to serve a CRD that it accepted.
+const ESTABLISH_DEADLINE: Duration = Duration::from_secs(60);
+const ESTABLISH_POLL: Duration = Duration::from_millis(250);
 
 /// Prints or writes the CRDs.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    if arguments.apply {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.context("cannot start the runtime").map_err(Failure::Runtime)?;
+        return runtime.block_on(apply()).map_err(Failure::Runtime);
+    }
     write(arguments).map_err(Failure::Runtime)
+}
+
+/// Helm adopts no CRD that a release of another name left behind; this takes it over.
+async fn apply() -> anyhow::Result<()> {
+    let client = Client::try_default().await.context("cannot find the API server")?;
+    let api: Api<CustomResourceDefinition> = Api::all(client);
+    let parameters = PatchParams::apply("warren-crds").force();
+    for crd in crate::api::crds() {
+        let name = crd.name_any();
+        let applied = api.patch(&name, &parameters, &Patch::Apply(&crd)).await;
+        applied.with_context(|| format!("cannot apply the CRD {name}"))?;
+        tokio::time::timeout(ESTABLISH_DEADLINE, established(&api, &name))
+            .await
+            .with_context(|| format!("the API server does not serve the CRD {name} after {ESTABLISH_DEADLINE:?}"))??;
+        println!("{name} applied");
+    }
+    Ok(())
+}
+
+/// Polls, since the right to watch all CRDs is not needed otherwise.
+async fn established(api: &Api<CustomResourceDefinition>, name: &str) -> anyhow::Result<()> {
+    loop {
+        let crd = api.get(name).await.with_context(|| format!("cannot read the CRD {name}"))?;
+        if conditions::is_crd_established().matches_object(Some(&crd)) {
+            return Ok(());
+        }
+        tokio::time::sleep(ESTABLISH_POLL).await;
+    }
 }
 
 fn write(arguments: &Arguments) -> anyhow::Result<()> {

@@ -64,8 +64,8 @@ enum Failure {
     Runtime(anyhow::Error),
 }
 
-/// Runs the subcommand that the arguments name; the exit code tells whether it succeeded: 2 when an argument or a file is
-/// wrong, 1 when something else failed.
+/// Runs the subcommand that the arguments name; the exit code tells whether it succeeded: 2 when an argument or a file
+/// is wrong, 1 when something else failed.
 pub fn main() -> ExitCode {
     let Arguments { command, log_format, log } = Arguments::parse();
     let begun = logs::init(log_format.into(), &log).map_err(|error| Failure::Usage(error.into()));

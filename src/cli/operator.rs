@@ -104,6 +104,7 @@ async fn lead(
             scope: arguments.watch_namespace.map_or(Scope::All, Scope::Namespace),
             own_image: arguments.image,
             instance: arguments.identity,
+            clock: Arc::new(jiff::Timestamp::now),
         };
         let run = shutdown.child_token();
         let reconcilers = tokio::spawn(reconcile::run(client, settings, metrics, readiness, run.clone()));

@@ -50,8 +50,8 @@ pub(super) struct Arguments {
     /// Where clients of Trino connect [default: `listen.client` of --config, else 0.0.0.0:8080].
     #[arg(long, value_name = "ADDR")]
     listen_client: Option<SocketAddr>,
-    /// Where probes, metrics and status are served [default: `listen.admin` of --config, else 127.0.0.1:9090 with --config
-    /// and 0.0.0.0:9090 without].
+    /// Where probes, metrics and status are served [default: `listen.admin` of --config, else 127.0.0.1:9090 with
+    /// --config and 0.0.0.0:9090 without].
     #[arg(long, value_name = "ADDR")]
     listen_admin: Option<SocketAddr>,
     /// How long connections are still accepted after SIGTERM, so that load balancers notice.
@@ -152,7 +152,8 @@ async fn open(arguments: &Arguments) -> Result<Followed, Failure> {
     let usage = |error: follow::Error| Failure::Usage(error.into());
     if let Some(file) = &arguments.source.config {
         let standalone = Standalone::read(file).map_err(usage)?;
-        // A later bad table is refused and the good one stays; at the start there is none, and whoever typed this waits.
+        // A later bad table is refused and the good one stays; at the start there is none, and whoever typed this
+        // waits.
         Router::compile(standalone.table.clone())
             .map_err(|fault| Failure::Usage(anyhow!("{}: {fault}", file.display())))?;
         return Ok(Followed::File(file.clone(), Box::new(standalone)));

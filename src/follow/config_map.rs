@@ -1,6 +1,6 @@
-//! The operator's ConfigMap: its mounted directory first, so that a restart survives an outage of the API, then a watch of
-//! that one object, which is faster. Once the watch has delivered a good table, the mount is not looked at again: which of the
-//! two is newer cannot be told, and the mount is fed by the same API.
+//! The operator's ConfigMap: its mounted directory first, so that a restart survives an outage of the API, then a watch
+//! of that one object, which is faster. Once the watch has delivered a good table, the mount is not looked at again:
+//! which of the two is newer cannot be told, and the mount is fed by the same API.
 
 use std::{path::PathBuf, pin::Pin, time::Duration};
 

@@ -1,7 +1,7 @@
 //! A routing table as a watch channel: from a standalone file, or from the ConfigMap that the operator writes.
 //!
-//! This is the data plane's only user of Kubernetes. A table that cannot be used is refused whole: it is logged with its
-//! fault, counted, and the last good one stays in force. It never routes, and never writes anything.
+//! This is the data plane's only user of Kubernetes. A table that cannot be used is refused whole: it is logged with
+//! its fault, counted, and the last good one stays in force. It never routes, and never writes anything.
 
 mod config_map;
 mod error;

@@ -33,7 +33,8 @@ pub fn channel(on_refusal: impl Fn(&Error) + Send + Sync + 'static) -> (Publishe
 }
 
 impl Publisher {
-    /// Puts `table`, read from `origin`, into force, unless it is the one in force already. Returns whether it was good.
+    /// Puts `table`, read from `origin`, into force, unless it is the one in force already. Returns whether it was
+    /// good.
     pub(super) fn offer(&mut self, origin: &str, table: Result<RoutingTable, Error>) -> bool {
         let compiled = table.and_then(|table| {
             Router::compile(table).map_err(|fault| Error::Table { origin: origin.to_owned(), fault })

@@ -1,7 +1,7 @@
 //! The standalone file: a routing table in YAML with the listeners beside it, read again when it changes.
 //!
-//! Its types mirror those of `routing` one by one: a person writes this file, so an unknown key is an error that names it,
-//! while the table that the operator writes may hold fields of a newer version.
+//! Its types mirror those of `routing` one by one: a person writes this file, so an unknown key is an error that names
+//! it, while the table that the operator writes may hold fields of a newer version.
 
 use std::{
     collections::BTreeMap,
@@ -15,9 +15,8 @@ use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::{Error, Publisher, read::Seen};
-use crate::{
-    routing::{Cluster, Group, ROUTING_TABLE_FORMAT, RoutingTable, Rules, Serving, Strategy, Target},
-    trino::ClusterName,
+use crate::routing::{
+    Cluster, ClusterName, Group, ROUTING_TABLE_FORMAT, RoutingTable, Rules, Serving, Strategy, Target,
 };
 
 /// How often the files are compared with what they held.
@@ -97,8 +96,8 @@ impl Standalone {
     }
 }
 
-/// Puts the table of `file`, first as `initial` holds it, into force through `publisher`, and each later one within about
-/// a second of its writing, until `shutdown`.
+/// Puts the table of `file`, first as `initial` holds it, into force through `publisher`, and each later one within
+/// about a second of its writing, until `shutdown`.
 pub async fn follow_file(file: PathBuf, initial: Standalone, mut publisher: Publisher, shutdown: CancellationToken) {
     let origin = file.display().to_string();
     let Standalone { listen, table, mut seen } = initial;

@@ -1,5 +1,5 @@
-//! One cluster as the proxy deals with it: its connections, its health, and what is under way there. It lives as long as the
-//! cluster's address and CA stay the same, over all reloads of the table.
+//! One cluster as the proxy deals with it: its connections, its health, and what is under way there. It lives as long
+//! as the cluster's address and CA stay the same, over all reloads of the table.
 
 use std::{
     sync::{

@@ -125,8 +125,8 @@ fn reads(method: &Method) -> bool {
     method == Method::GET || method == Method::HEAD
 }
 
-/// Whether a path means to the coordinator what it means here: no segment is empty (but for a last one), a dot segment, or
-/// has parameters, and nothing is encoded that could become one of these, a slash, or an end of the text.
+/// Whether a path means to the coordinator what it means here: no segment is empty (but for a last one), a dot segment,
+/// or has parameters, and nothing is encoded that could become one of these, a slash, or an end of the text.
 fn is_plain(path: &str) -> bool {
     let path = path.strip_suffix('/').unwrap_or(path);
     let plain_segments =

@@ -16,11 +16,12 @@ pub(super) struct Head {
     pub headers: HeaderMap<HeaderValue>,
 }
 
-/// Sends a request to `backend` and waits for the head of its answer, at most for `timeout` after the last byte of the body
-/// passed. A refused connection takes the cluster out at once.
+/// Sends a request to `backend` and waits for the head of its answer, at most for `timeout` after the last byte of the
+/// body passed. A refused connection takes the cluster out at once.
 ///
 /// # Errors
-/// [`Error::Unreachable`] when nothing was sent; [`Error::Broken`], [`Error::Timeout`] or [`Error::ClientGone`] after that.
+/// [`Error::Unreachable`] when nothing was sent; [`Error::Broken`], [`Error::Timeout`] or [`Error::ClientGone`] after
+/// that.
 pub(super) async fn exchange(
     backend: &Backend,
     head: Head,

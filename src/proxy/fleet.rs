@@ -32,7 +32,8 @@ pub(super) struct Fleet {
 }
 
 impl Fleet {
-    /// The fleet of `router`. A cluster whose address and CA are those of `before` keeps its connections and its health.
+    /// The fleet of `router`. A cluster whose address and CA are those of `before` keeps its connections and its
+    /// health.
     pub(super) fn new(router: Arc<Router>, before: Option<&Self>, settings: &Settings) -> Self {
         let table = router.table();
         let mut backends = HashMap::new();

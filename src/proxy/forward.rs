@@ -1,5 +1,5 @@
-//! A request that has its cluster: a poll, a cancel, a spooled segment, a page of the UI. It goes to that cluster and to no
-//! other, for the state behind it is there alone.
+//! A request that has its cluster: a poll, a cancel, a spooled segment, a page of the UI. It goes to that cluster and
+//! to no other, for the state behind it is there alone.
 
 use std::{sync::Arc, time::Duration};
 
@@ -72,8 +72,8 @@ fn head_for(ask: &mut Ask<'_>, backend: &Arc<Backend>, mut head: Head) -> Head {
     head
 }
 
-/// Sends a request without a body, again and again for some seconds while its cluster cannot be reached: clients differ in
-/// how patient they are, and a coordinator's address may take a moment to lead to it.
+/// Sends a request without a body, again and again for some seconds while its cluster cannot be reached: clients differ
+/// in how patient they are, and a coordinator's address may take a moment to lead to it.
 async fn patiently(
     ask: &mut Ask<'_>,
     backend: &Arc<Backend>,

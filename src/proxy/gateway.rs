@@ -81,8 +81,8 @@ impl Proxy {
     /// Serves clients on `listener` by the newest of `tables` until `shutdown`; then drains, and returns when the last
     /// request ended or the time for that is over.
     ///
-    /// The drain: readiness ends at once, connections are still accepted for `drain_delay`, idle ones are then closed, and
-    /// running requests get `drain_timeout` to end.
+    /// The drain: readiness ends at once, connections are still accepted for `drain_delay`, idle ones are then closed,
+    /// and running requests get `drain_timeout` to end.
     pub async fn serve(
         &self,
         listener: TcpListener,
@@ -99,7 +99,8 @@ impl Proxy {
 
     /// Whether clients may be sent here.
     ///
-    /// It does not depend on the health of clusters: a proxy that leaves its Service could not tell clients what is wrong.
+    /// It does not depend on the health of clusters: a proxy that leaves its Service could not tell clients what is
+    /// wrong.
     ///
     /// # Errors
     /// With what is missing.
@@ -243,8 +244,8 @@ struct Checks {
 }
 
 impl Checks {
-    /// Ends the checks of clusters that are gone or have moved, and begins those of new ones. Returns the names of those that
-    /// are gone.
+    /// Ends the checks of clusters that are gone or have moved, and begins those of new ones. Returns the names of
+    /// those that are gone.
     fn adapt(&mut self, gateway: &Gateway, fleet: &Fleet, shutdown: &CancellationToken) -> Vec<ClusterName> {
         let mut gone = Vec::new();
         self.running.retain(|name, (backend, stop)| {

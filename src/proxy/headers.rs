@@ -1,7 +1,7 @@
 //! What of a message's headers passes the proxy, and what it adds. Pure.
 //!
-//! Everything passes, in its order and with its repetitions, but for: what is meant for one connection (RFC 9110, section
-//! 7.6.1), what clients claim about forwarding, and what only the nodes of a cluster may say to each other.
+//! Everything passes, in its order and with its repetitions, but for: what is meant for one connection (RFC 9110,
+//! section 7.6.1), what clients claim about forwarding, and what only the nodes of a cluster may say to each other.
 
 use std::net::SocketAddr;
 
@@ -147,8 +147,8 @@ fn accepts_trailers(headers: &HeaderMap) -> bool {
     codings.any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
 }
 
-/// Whether a client may not say this: it is about forwarding, or between the nodes of a cluster. Servers that map headers
-/// to variables take `_` for `-`, so both are meant.
+/// Whether a client may not say this: it is about forwarding, or between the nodes of a cluster. Servers that map
+/// headers to variables take `_` for `-`, so both are meant.
 fn is_refused(name: &str) -> bool {
     let name = name.replace('_', "-");
     matches!(name.as_str(), "forwarded" | "x-real-ip")

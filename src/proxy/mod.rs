@@ -1,9 +1,9 @@
 //! The gateway that clients talk to: listen → route → forward → observe.
 //!
-//! A new query (`POST /v1/statement`) is sent to a healthy cluster of its group, with `X-Forwarded-Prefix: /c/<cluster>`;
-//! Trino then hands out URIs below that prefix, and every later request names its own cluster. So a proxy keeps nothing:
-//! any replica serves any request of any query. Bodies stream in both directions and are never collected. Nothing here
-//! knows of Kubernetes: routing tables come in through a watch channel.
+//! A new query (`POST /v1/statement`) is sent to a healthy cluster of its group, with `X-Forwarded-Prefix:
+//! /c/<cluster>`; Trino then hands out URIs below that prefix, and every later request names its own cluster. So a
+//! proxy keeps nothing: any replica serves any request of any query. Bodies stream in both directions and are never
+//! collected. Nothing here knows of Kubernetes: routing tables come in through a watch channel.
 
 mod backend;
 mod body;

@@ -1,5 +1,5 @@
-//! What is told of each request: metrics with bounded labels, and one line in the log. Never a statement, a query string, or
-//! the slug in a poll's path.
+//! What is told of each request: metrics with bounded labels, and one line in the log. Never a statement, a query
+//! string, or the slug in a poll's path.
 
 use std::{sync::Arc, time::Duration};
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 /// Limits and deadlines of a proxy.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The most bytes of a new statement that are kept for a second try. A larger one streams through and is tried once.
+    /// The most bytes of a new statement that are kept for a second try. A larger one streams through and is tried
+    /// once.
     pub max_statement_kept: usize,
     /// The most bytes of a request's headers; JDBC clients send one line per session property and prepared statement.
     /// Never under 8 KiB.

@@ -1,7 +1,8 @@
 //! A new query: a cluster is picked for it, and another one if the first cannot take it.
 //!
 //! That is safe for `POST /v1/statement` alone: Trino only registers the query then, and starts it at the first poll
-//! (measured on 470 and 476). A query that was registered and never polled is dropped by its cluster after some minutes.
+//! (measured on 470 and 476). A query that was registered and never polled is dropped by its cluster after some
+//! minutes.
 
 use std::sync::Arc;
 

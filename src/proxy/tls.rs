@@ -21,8 +21,8 @@ use tower_service::Service;
 
 use super::error::Cause;
 
-/// How long a connection may be silent before the kernel asks whether the other end is still there: a coordinator whose node
-/// vanished says nothing, and a result that streams has no deadline of its own.
+/// How long a connection may be silent before the kernel asks whether the other end is still there: a coordinator whose
+/// node vanished says nothing, and a result that streams has no deadline of its own.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 
 /// Why `https` coordinators cannot be connected to.

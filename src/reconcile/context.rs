@@ -9,6 +9,7 @@ use kube::{
 use tracing::warn;
 
 use super::{
+    Clock,
     backoff::Backoff,
     index::{Index, Watched},
     metrics::Metrics,
@@ -26,9 +27,15 @@ pub struct Context {
     pub(super) metrics: Metrics,
     /// The image that this operator runs, and that proxies run where nothing else is asked for.
     pub(super) own_image: String,
+    pub(super) clock: Clock,
 }
 
 impl Context {
+    /// What time it is.
+    pub(super) fn now(&self) -> jiff::Timestamp {
+        (self.clock)()
+    }
+
     /// The API of a kind in a namespace.
     pub(super) fn api<K: Watched>(&self, namespace: &str) -> Api<K> {
         Api::namespaced(self.client.clone(), namespace)

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, ResourceExt,
@@ -59,11 +60,11 @@ pub(super) fn identity(group: &TrinoClusterGroup) -> GroupIdentity {
 async fn bring_up(group: Arc<TrinoClusterGroup>, context: &Context) -> Result<Action, Error> {
     let identity = identity(&group);
     let mut clusters = TrinoCluster::labelled(&context.index, &identity.namespace, GROUP, &identity.name);
-    let mut plan = decide(&group, &identity, &clusters)?;
+    let mut plan = decide(&group, &identity, &clusters, context.now())?;
     if plan.create > 0 {
         // The index may lag behind what was just made: ask the API server itself before making more.
         clusters = list_live(context, &identity).await?;
-        plan = decide(&group, &identity, &clusters)?;
+        plan = decide(&group, &identity, &clusters, context.now())?;
     }
     let group = execute(context, group, &identity, &clusters, &plan).await?;
     let clusters = TrinoCluster::labelled(&context.index, &identity.namespace, GROUP, &identity.name);
@@ -77,7 +78,12 @@ async fn bring_up(group: Arc<TrinoClusterGroup>, context: &Context) -> Result<Ac
 }
 
 /// Fetches what the decision is made from and makes it.
-fn decide(group: &TrinoClusterGroup, identity: &GroupIdentity, clusters: &[Arc<TrinoCluster>]) -> Result<Plan, Error> {
+fn decide(
+    group: &TrinoClusterGroup,
+    identity: &GroupIdentity,
+    clusters: &[Arc<TrinoCluster>],
+    now: Timestamp,
+) -> Result<Plan, Error> {
     let revision = update_revision(group);
     let asked = Asked {
         replicas: group::replicas(&group.spec),
@@ -87,9 +93,9 @@ fn decide(group: &TrinoClusterGroup, identity: &GroupIdentity, clusters: &[Arc<T
     let members: Vec<_> = clusters
         .iter()
         .filter(|cluster| is_own(identity, cluster) && cluster.metadata.deletion_timestamp.is_none())
-        .map(|cluster| member(identity, cluster))
+        .map(|cluster| member(identity, cluster, now))
         .collect();
-    Ok(lifecycle::plan(&asked, &members, jiff::Timestamp::now()))
+    Ok(lifecycle::plan(&asked, &members, now))
 }
 
 fn update_revision(group: &TrinoClusterGroup) -> Option<String> {
@@ -100,7 +106,7 @@ fn is_own(identity: &GroupIdentity, cluster: &TrinoCluster) -> bool {
     label(cluster, OWNER_UID) == Some(identity.uid.as_str())
 }
 
-fn member(identity: &GroupIdentity, cluster: &TrinoCluster) -> Member {
+fn member(identity: &GroupIdentity, cluster: &TrinoCluster, now: Timestamp) -> Member {
     let name = cluster.name_any();
     let conditions = cluster.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     let was_ready = cluster.status.as_ref().and_then(|status| status.was_ready).unwrap_or(false);
@@ -112,7 +118,7 @@ fn member(identity: &GroupIdentity, cluster: &TrinoCluster) -> Member {
         was_ready,
         is_ready: was_ready && READY.holds(conditions),
         // A drain whose beginning is unknown begins now.
-        draining_since: drained.then(|| since.unwrap_or_else(jiff::Timestamp::now)),
+        draining_since: drained.then(|| since.unwrap_or(now)),
         name,
     }
 }
@@ -134,7 +140,7 @@ async fn execute(
 ) -> Result<Arc<TrinoClusterGroup>, Error> {
     let named = |name: &String| clusters.iter().find(|cluster| cluster.name_any() == *name);
     for cluster in plan.drain.iter().filter_map(named) {
-        context.apply(identity.drained(cluster, jiff::Timestamp::now().to_string())).await?;
+        context.apply(identity.drained(cluster, context.now().to_string())).await?;
     }
     for cluster in plan.remove.iter().filter_map(named) {
         context.delete(&**cluster).await?;

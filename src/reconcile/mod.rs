@@ -51,8 +51,11 @@ const INVALID_RETRY: std::time::Duration = std::time::Duration::from_mins(2);
 /// After an error that an event mends, should the event be missed.
 const WAITING_RETRY: std::time::Duration = std::time::Duration::from_secs(10);
 
+/// Tells the time. The decisions about drains take it from here, so that tests may let it pass at will.
+pub type Clock = Arc<dyn Fn() -> jiff::Timestamp + Send + Sync>;
+
 /// What the operator is told from outside.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Settings {
     /// Where it looks.
     pub scope: Scope,
@@ -60,6 +63,8 @@ pub struct Settings {
     pub own_image: String,
     /// Its name in Events, for example its pod's.
     pub instance: String,
+    /// What time it is.
+    pub clock: Clock,
 }
 
 /// Runs all reconcilers until `shutdown`, then ends those under way and returns. The caller sees to it that no other
@@ -81,6 +86,7 @@ pub async fn run(
         backoff: Backoff::default(),
         metrics,
         own_image: settings.own_image,
+        clock: settings.clock,
     });
     wait_for_all(&context, &shutdown).await;
     let index::Queues { gateways, groups, clusters, proxy_groups } = queues;

@@ -86,7 +86,7 @@ impl Context {
         conditions: &Conditions,
     ) -> Result<Arc<K>, Error> {
         let previous = object.status().map(K::conditions).unwrap_or_default();
-        let list = conditions.to_list(previous, object.meta().generation, jiff::Timestamp::now());
+        let list = conditions.to_list(previous, object.meta().generation, self.now());
         let transition = is_transition(previous, &list);
         K::set_conditions(&mut status, list, object.meta().generation);
         if object.status() == Some(&status) {

@@ -10,4 +10,6 @@ mod table;
 
 pub use address::Address;
 pub use router::{Router, TableError, Turn};
+// Part of the contract: whoever reads tables needs no other module for it.
+pub use crate::trino::ClusterName;
 pub use table::{Cluster, Group, ROUTING_TABLE_FORMAT, RoutingTable, Rules, Serving, Strategy, Target};

@@ -20,8 +20,8 @@ pub struct RoutingTable {
     /// Format of the table, [`ROUTING_TABLE_FORMAT`] when left out.
     #[serde(default = "current_format")]
     pub format: u32,
-    /// What clients see: scheme, host and port of every URI that Trino hands out. `http` or `https`, no path. Left out, a
-    /// proxy takes them from the `Host` of each request and from its own listener.
+    /// What clients see: scheme, host and port of every URI that Trino hands out. `http` or `https`, no path. Left out,
+    /// a proxy takes them from the `Host` of each request and from its own listener.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_url: Option<String>,
     /// Groups of clusters that answer the same queries.
@@ -68,8 +68,8 @@ pub struct Cluster {
     /// Whether new queries may go here.
     #[serde(default)]
     pub serving: Serving,
-    /// Key into [`RoutingTable::certificates`]: what an `https` coordinator's certificate must chain up to. Left out, the
-    /// operating system's roots are trusted.
+    /// Key into [`RoutingTable::certificates`]: what an `https` coordinator's certificate must chain up to. Left out,
+    /// the operating system's roots are trusted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<String>,
 }

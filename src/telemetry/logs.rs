@@ -1,6 +1,6 @@
 //! Logs to standard error, for people or for machines. The caller gives the filter: nothing here reads the environment.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 
 use tracing_subscriber::EnvFilter;
 
@@ -39,7 +39,8 @@ pub fn init(format: Format, filter: &str) -> Result<(), Error> {
     let filter = EnvFilter::try_new(filter).map_err(|source| Error::Filter { filter: filter.to_owned(), source })?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     let subscriber: Box<dyn tracing::Subscriber + Send + Sync> = match format {
-        Format::Human => Box::new(builder.with_target(false).finish()),
+        // Colours are for a terminal: in a file they are noise.
+        Format::Human => Box::new(builder.with_target(false).with_ansi(io::stderr().is_terminal()).finish()),
         Format::Json => Box::new(builder.json().flatten_event(true).with_current_span(false).finish()),
     };
     tracing::subscriber::set_global_default(subscriber).map_err(Error::Twice)

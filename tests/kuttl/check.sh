@@ -19,6 +19,7 @@ restricted() { kubectl label --overwrite namespace "$NAMESPACE" pod-security.kub
 # Ready, not Reconciling, not Stalled, and said of the spec as it stands now.
 ready() { # OBJECT…
   local object state
+  k wait --for=condition=Ready --timeout=20s "$@" &>/dev/null || true # cheaper than asking each second, for the kubelet too
   for object in "$@"; do
     state=$(k get "$object" -o json | jq -r '
       .metadata.generation as $generation
@@ -146,6 +147,12 @@ crd_says() { # WORDS: at the beginning of the description
   local text
   text=$(kubectl get crd "$CRD" -o json | jq -r '.spec.versions[0].schema.openAPIV3Schema.description')
   [[ $text == "$1"* ]] || no "the CRD's description begins with '${text:0:40}', not with '$1'"
+}
+own_crds() { # what Helm wants to see before it takes CRDs into a release that somebody else has applied
+  local crds
+  mapfile -t crds < <(kubectl get crd -o name | grep '[.]trinowarren[.]io$')
+  kubectl label --overwrite "${crds[@]}" app.kubernetes.io/managed-by=Helm
+  kubectl annotate --overwrite "${crds[@]}" meta.helm.sh/release-name=warren meta.helm.sh/release-namespace=warren-system
 }
 break_crd() { kubectl patch crd "$CRD" --type=json -p "[{\"op\":\"replace\",\"path\":\"$DESCRIPTION\",\"value\":\"BROKEN\"}]"; }
 

@@ -1,0 +1,239 @@
+//! Goldens: a spec in, all objects and configuration files out, compared whole with the files below `tests/golden/desired`.
+//!
+//! `UPDATE_GOLDEN=1 cargo test --test golden` writes them anew; read the diff before you commit it.
+
+use std::{collections::BTreeMap, fmt::Write, fs, path::PathBuf};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use serde::{Serialize, de::DeserializeOwned};
+use warren::{
+    api::{ProxyGroupSpec, TrinoCluster, TrinoClusterGroup, TrinoClusterSpec, TrinoGatewaySpec},
+    desired::{
+        cluster::{self, ClusterIdentity, ClusterObjects},
+        cluster_revision,
+        gateway::{self, GroupInput},
+        group::GroupIdentity,
+        proxy_group::{self, ProxyIdentity, ProxyObjects},
+        proxy_revision,
+    },
+};
+
+const UID: &str = "7f3a91c2-1111-2222-3333-444455556666";
+
+#[test]
+fn a_cluster_of_defaults() {
+    compare("cluster-defaults", &cluster_golden("version: '476'"));
+}
+
+#[test]
+fn a_cluster_of_everything() {
+    compare(
+        "cluster-everything",
+        &cluster_golden(
+            r#"
+version: "470"
+serving: Drained
+image: {repository: registry.example.com/trino, tag: 470-patched, pullPolicy: Always, pullSecrets: [{name: pull}]}
+coordinator:
+  resources: {cpu: "2", memory: 16Gi}
+  config: {query.max-memory: 10GB}
+workers:
+  replicas: 3
+  resources: {cpu: "4", memory: 32Gi}
+  config: {task.concurrency: "8", query.max-memory: 20GB}
+catalogs:
+  inline:
+    tpch: {connector.name: tpch, tpch.splits-per-node: "4"}
+    lake: {connector.name: hive, hive.metastore.uri: "thrift://metastore:9083", "odd key": " = \\ é"}
+config: {query.max-memory: 5GB, http-server.log.enabled: "true"}
+"#,
+        ),
+    );
+}
+
+#[test]
+fn a_cluster_without_workers() {
+    compare("cluster-without-workers", &cluster_golden("{version: '476', workers: {replicas: 0}}"));
+}
+
+#[test]
+fn proxies_of_defaults() {
+    compare("proxies-defaults", &proxies_golden("gateway: {name: prod}"));
+}
+
+#[test]
+fn proxies_of_everything() {
+    compare(
+        "proxies-everything",
+        &proxies_golden(
+            r#"
+gateway: {name: prod}
+replicas: 5
+minReadySeconds: 10
+service: {type: LoadBalancer, port: 443, nodePort: 30443, annotations: {example.com/internal: "true"}}
+template:
+  metadata: {labels: {team: data}, annotations: {example.com/scrape: "true"}}
+  spec:
+    image: {repository: registry.example.com/warren, digest: "sha256:0123456789012345678901234567890123456789012345678901234567890123", pullSecrets: [{name: pull}]}
+    resources: {cpu: "1", memory: 512Mi}
+    preStop: {sleepSeconds: 15}
+    drain: {timeout: 5m}
+"#,
+        ),
+    );
+}
+
+#[test]
+fn a_groups_clusters() {
+    let group = group_identity();
+    let template = parse(
+        "{metadata: {labels: {team: data}, annotations: {example.com/owner: me}}, spec: {version: '476', workers: {replicas: 2}}}",
+    );
+    let cluster = group.cluster(&group.cluster_name(7), &template);
+    let drained = group.drained(&cluster, "2026-01-02T03:04:05Z".to_owned());
+    compare("group-clusters", &(document(&cluster) + &document(&drained)));
+}
+
+#[test]
+fn a_gateways_table() {
+    let spec: TrinoGatewaySpec =
+        parse("{externalUrl: 'https://trino.example.com', routing: {default: {group: adhoc}}}");
+    let adhoc: TrinoClusterGroup = parse(
+        r"
+metadata: {name: adhoc, namespace: trino}
+spec:
+  external:
+  - {name: onprem, url: 'https://trino.example.org:8443', caSecretRef: {name: ca}}
+  - {name: no-secret, url: 'https://other.example.org', caSecretRef: {name: gone}}
+  - {name: plain, url: 'http://10.0.0.7:8080'}
+  template: {spec: {version: '476'}}
+",
+    );
+    let clusters: Vec<TrinoCluster> = [
+        "{metadata: {name: adhoc-7f3a-1}, spec: {version: '470', serving: Drained}, status: {wasReady: true}}",
+        "{metadata: {name: adhoc-7f3a-2}, spec: {version: '476', serving: Active}, status: {wasReady: true}}",
+        "{metadata: {name: adhoc-7f3a-3}, spec: {version: '476', serving: Active}, status: {wasReady: false}}",
+    ]
+    .map(parse)
+    .into();
+    let input = GroupInput {
+        group: &adhoc,
+        clusters: clusters.iter().collect(),
+        certificates: BTreeMap::from([("onprem".to_owned(), "-----BEGIN CERTIFICATE-----\n…\n".to_owned())]),
+    };
+    let table = gateway::routing_table(&spec, "trino", &[input]);
+    warren::routing::Router::compile(table.clone()).expect("a table that the proxies accept");
+    let config_map = gateway::config_map(&owner("TrinoGateway", "prod"), "trino", &table).expect("a small table");
+    compare("gateway-table", &(document(&table) + &document(&config_map)));
+}
+
+fn cluster_golden(spec: &str) -> String {
+    let cluster = ClusterIdentity { name: "adhoc-7f3a-1".into(), namespace: "trino".into(), uid: UID.into() };
+    let spec: TrinoClusterSpec = parse(spec);
+    let revision = cluster_revision(&spec);
+    let rendered = cluster::render(&cluster, &spec).expect("a spec that can be rendered");
+    let objects = cluster::objects(&cluster, &spec, &revision, &rendered).expect("both components");
+    let ClusterObjects {
+        revision,
+        service_account,
+        config_maps,
+        service,
+        network_policies,
+        disruption_budgets,
+        coordinator,
+        workers,
+    } = objects;
+    let kept: warren::desired::Rendered =
+        serde_json::from_value(revision.data.as_ref().expect("data").0.clone()).expect("readable again");
+    assert_eq!(kept, rendered, "what a ControllerRevision keeps is what was rendered");
+    let mut text = format!("# ControllerRevision {}\n", revision.metadata.name.expect("a name"));
+    text += &document(&service_account);
+    for config_map in &config_maps {
+        text += &document(config_map);
+    }
+    text += &document(&service);
+    for policy in &network_policies {
+        text += &document(policy);
+    }
+    for budget in &disruption_budgets {
+        text += &document(budget);
+    }
+    text += &document(&coordinator);
+    text += &document(&workers);
+    text += &document(&cluster.secret("<random>".into()));
+    text
+}
+
+fn proxies_golden(spec: &str) -> String {
+    let spec: ProxyGroupSpec = parse(spec);
+    let proxies = ProxyIdentity {
+        namespace: "trino".into(),
+        gateway: spec.gateway.name.clone(),
+        owner: owner("ProxyGroup", "edge"),
+    };
+    let revision = proxy_revision(&spec);
+    let rendered = proxy_group::render(&proxies, &spec, "registry.example.com:5000/warren:0.1.0").expect("renders");
+    let objects = proxy_group::objects(&proxies, &spec, &revision, &rendered).expect("the proxy");
+    let ProxyObjects { revision, service_account, role, role_binding, service, disruption_budget, deployment } =
+        objects;
+    let mut text = format!("# ControllerRevision {}\n", revision.metadata.name.expect("a name"));
+    text += &document(&service_account);
+    text += &document(&role);
+    text += &document(&role_binding);
+    text += &document(&service);
+    text += &document(&disruption_budget);
+    text += &document(&deployment);
+    text += &document(&proxies.secret("<random>".into()));
+    text
+}
+
+fn group_identity() -> GroupIdentity {
+    GroupIdentity { name: "adhoc".into(), namespace: "trino".into(), uid: UID.into() }
+}
+
+fn owner(kind: &str, name: &str) -> OwnerReference {
+    OwnerReference {
+        api_version: "trinowarren.io/v1alpha1".into(),
+        kind: kind.into(),
+        name: name.into(),
+        uid: UID.into(),
+        controller: Some(true),
+        block_owner_deletion: None,
+    }
+}
+
+fn parse<T: DeserializeOwned>(yaml: &str) -> T {
+    let mut value: serde_json::Value = serde_saphyr::from_str(yaml).expect("YAML");
+    if value.get("metadata").is_some() && value.get("spec").is_some() && value.get("kind").is_none() {
+        value["apiVersion"] = "trinowarren.io/v1alpha1".into();
+        value["kind"] = "ignored".into();
+    }
+    serde_json::from_value(value).expect("an object of its type")
+}
+
+fn document(object: &impl Serialize) -> String {
+    let mut text = "---\n".to_owned();
+    // By way of JSON, so that keys are sorted.
+    let value = serde_json::to_value(object).expect("JSON");
+    write!(text, "{}", serde_saphyr::to_string(&value).expect("YAML")).expect("a String takes all");
+    text
+}
+
+fn compare(name: &str, actual: &str) {
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/desired/{name}.yaml"));
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&file, actual).expect("a golden is written");
+        return;
+    }
+    let expected = fs::read_to_string(&file).unwrap_or_default();
+    let first = expected.lines().zip(actual.lines()).position(|(left, right)| left != right);
+    let line = first.unwrap_or_else(|| expected.lines().count().min(actual.lines().count()));
+    assert!(
+        expected == actual,
+        "{} differs from line {}:\n  golden: {}\n  actual: {}\nIf the change is meant: UPDATE_GOLDEN=1 cargo test --test golden",
+        file.display(),
+        line + 1,
+        expected.lines().nth(line).unwrap_or("<end>"),
+        actual.lines().nth(line).unwrap_or("<end>"),
+    );
+}
