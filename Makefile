@@ -1,6 +1,6 @@
 # One target per thing that people do here; each is one line into hack/ or cargo. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help node node-down images install demo test lint generate soak bench clean
+.PHONY: help node node-down images install demo test lint generate bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1 \2/p' $(MAKEFILE_LIST) | while read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
@@ -31,10 +31,7 @@ generate: ## write crds/ from the types, the chart's copies of them, and the cha
 	cp crds/*.yaml deploy/helm/warren/files/crds/
 	hack/lint.sh --update
 
-soak: ## many clients against a fleet for a long time, with failures thrown in
-	@hack/soak.sh
-
-bench: ## what the proxy adds to a query
+bench: ## measurements side by side: start, memory, rest
 	@hack/bench.sh
 
 clean: ## remove what was built here; the cache of tools and images stays

@@ -57,6 +57,9 @@ pub enum Error {
     /// What is being removed is not gone yet; its going wakes the reconciler.
     #[error("waiting for what belongs to this object to be gone")]
     StillThere,
+    /// The object itself is gone: nothing is left to do.
+    #[error("the object is gone")]
+    Gone,
     /// The finalizer could not be set or removed.
     #[error("cannot change the finalizer")]
     Finalizer(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -71,6 +74,8 @@ pub enum Class {
     Waiting,
     /// Tried again with growing delays.
     Transient,
+    /// Nothing follows.
+    Gone,
 }
 
 impl Error {
@@ -91,6 +96,9 @@ impl Error {
             | Self::Rendered(..)
             | Self::Incomplete(_) => Class::Invalid,
             Self::Leftover { .. } | Self::StillThere => Class::Waiting,
+            Self::Gone => Class::Gone,
+            // What is left of the namespace is being deleted too; its going wakes the reconciler.
+            Self::Api { source: kube::Error::Api(status), .. } if is_terminating(status) => Class::Gone,
             Self::Api { source: kube::Error::Api(status), .. } if status.is_forbidden() || status.is_invalid() => {
                 Class::Invalid
             }
@@ -106,6 +114,7 @@ impl Error {
             Self::Foreign { .. } => "NameTaken",
             Self::Leftover { .. } => "LeftoverBeingRemoved",
             Self::StillThere => "Terminating",
+            Self::Gone => "Gone",
             Self::Rendered(..) | Self::Incomplete(_) => "RevisionUnreadable",
             Self::Api { source: kube::Error::Api(status), .. } if status.is_forbidden() => "Forbidden",
             Self::Api { source: kube::Error::Api(status), .. } if status.is_invalid() => "RefusedByApiServer",
@@ -122,7 +131,7 @@ impl Error {
             _ if matches!(self, Self::StillThere) => None,
             Class::Invalid => Some(Conditions::Stalled { serving, reason, message }),
             Class::Waiting => Some(Conditions::Reconciling { serving, reason, message }),
-            Class::Transient => None,
+            Class::Transient | Class::Gone => None,
         }
     }
 }
@@ -132,10 +141,17 @@ impl From<finalizer::Error<Error>> for Error {
         match error {
             finalizer::Error::ApplyFailed(error) | finalizer::Error::CleanupFailed(error) => error,
             finalizer::Error::AddFinalizer(source) => Self::api("add the finalizer")(source),
+            finalizer::Error::RemoveFinalizer(kube::Error::Api(status)) if status.is_not_found() => Self::Gone,
             finalizer::Error::RemoveFinalizer(source) => Self::api("remove the finalizer")(source),
             other => Self::Finalizer(Box::new(other)),
         }
     }
+}
+
+/// Whether the API server refused because the namespace is being deleted.
+fn is_terminating(status: &kube::core::Status) -> bool {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
 }
 
 /// The API server's message alone; kube's own text repeats the whole status.

@@ -216,7 +216,12 @@ fn conditions(plan: &Plan, clusters: &[Arc<TrinoCluster>]) -> Conditions {
     let asked = plan.keep.len() + plan.create;
     let ready = clusters.iter().filter(kept).filter(|cluster| takes_queries(cluster)).count();
     if ready < asked {
-        let message = format!("waiting for clusters: {ready} of {asked} are ready");
+        let first = clusters.iter().filter(kept).find(|cluster| !takes_queries(cluster));
+        let what = first.and_then(|cluster| {
+            let message = &cluster.status.as_ref()?.conditions.first()?.message;
+            Some(format!("; TrinoCluster {:?}: {message}", cluster.name_any()))
+        });
+        let message = format!("waiting for clusters: {ready} of {asked} are ready{}", what.unwrap_or_default());
         return Conditions::Reconciling { serving, reason: "ClustersStarting", message };
     }
     if plan.is_settled() {

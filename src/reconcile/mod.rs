@@ -221,6 +221,10 @@ fn retry<K: HasStatus>(object: &K, error: &Error, context: &Context) -> Action {
             debug!(%kind, namespace, name, %error, "waits");
             Action::requeue(WAITING_RETRY)
         }
+        Class::Gone => {
+            debug!(%kind, namespace, name, %error, "nothing to do");
+            Action::await_change()
+        }
         Class::Transient => {
             let delay = context.backoff.failed(&key(object));
             info!(%kind, namespace, name, %error, ?delay, "tried again");

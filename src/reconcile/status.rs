@@ -109,7 +109,10 @@ impl Context {
         let parameters = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
         let written = self.api::<K>(&namespace).replace_status(&name, &parameters, &next).await;
         self.metrics.wrote(&K::kind(&()), "status");
-        written.map_err(Error::api(format!("write the status of {} {name:?}", K::kind(&()))))
+        written.map_err(|error| match error {
+            kube::Error::Api(status) if status.is_not_found() => Error::Gone,
+            error => Error::api(format!("write the status of {} {name:?}", K::kind(&())))(error),
+        })
     }
 }
 

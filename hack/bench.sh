@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# All measurements of benches/, each in one run with what it is compared to. They are no tests: a busy machine changes
+# them. The results that the docs give are in docs/performance.md.
+#
+#   bench.sh            all
+#   bench.sh NAME…      some, by the names of the files in benches/
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+settings=$("$HACK/cluster.sh" env)
+eval "$settings"
+"$HACK/tools.sh" helm kubectl trino
+"$HACK/images.sh" trino 476
+[ -n "${WARREN_SKIP_INSTALL:-}" ] || "$HACK/install.sh"
+(($#)) || set -- start memory rest
+for name in "$@"; do
+  step "benches/$name.sh"
+  "$HACK/../benches/$name.sh"
+done
