@@ -40,7 +40,7 @@ impl Operator {
     }
 }
 
-fn object(kind: &str, name: &str, spec: Value) -> Value {
+fn object(kind: &str, name: &str, spec: &Value) -> Value {
     json!({
         "apiVersion": "trinowarren.io/v1alpha1", "kind": kind,
         "metadata": {"name": name, "namespace": "trino"}, "spec": spec,
@@ -48,11 +48,11 @@ fn object(kind: &str, name: &str, spec: Value) -> Value {
 }
 
 fn quickstart(server: &Server) {
-    server.put("trinogateways", object("TrinoGateway", "gw", json!({"routing": {"default": {"group": "adhoc"}}})));
+    server.put("trinogateways", object("TrinoGateway", "gw", &json!({"routing": {"default": {"group": "adhoc"}}})));
     let template = json!({"spec": {"version": "476"}});
     let group = json!({"template": template, "rollout": {"drainTimeout": "60s"}});
-    server.put("trinoclustergroups", object("TrinoClusterGroup", "adhoc", group));
-    server.put("proxygroups", object("ProxyGroup", "edge", json!({"gateway": {"name": "gw"}})));
+    server.put("trinoclustergroups", object("TrinoClusterGroup", "adhoc", &group));
+    server.put("proxygroups", object("ProxyGroup", "edge", &json!({"gateway": {"name": "gw"}})));
 }
 
 /// Does what the Deployment controller and the kubelet do, for the Deployments whose name begins with `prefix`.
@@ -270,7 +270,7 @@ async fn a_name_that_is_taken_is_left_alone_and_told() {
 #[tokio::test(start_paused = true)]
 async fn a_malformed_object_is_told_and_stalls_nobody_else() {
     let server = Server::new();
-    let broken = object("TrinoClusterGroup", "broken", json!({"template": {"spec": {"version": 476}}}));
+    let broken = object("TrinoClusterGroup", "broken", &json!({"template": {"spec": {"version": 476}}}));
     server.put("trinoclustergroups", broken);
     quickstart(&server);
     let operator = Operator::start(&server, "warren:1");
@@ -287,10 +287,10 @@ async fn a_malformed_object_is_told_and_stalls_nobody_else() {
 #[tokio::test(start_paused = true)]
 async fn references_to_what_is_missing_are_named() {
     let server = Server::new();
-    server.put("trinogateways", object("TrinoGateway", "gw", json!({"groups": {"names": ["adhoc", "gone"]}})));
-    server.put("proxygroups", object("ProxyGroup", "edge", json!({"gateway": {"name": "nowhere"}})));
+    server.put("trinogateways", object("TrinoGateway", "gw", &json!({"groups": {"names": ["adhoc", "gone"]}})));
+    server.put("proxygroups", object("ProxyGroup", "edge", &json!({"gateway": {"name": "nowhere"}})));
     let external = json!([{"name": "onprem", "url": "https://trino.example.org", "caSecretRef": {"name": "ca"}}]);
-    server.put("trinoclustergroups", object("TrinoClusterGroup", "adhoc", json!({"external": external})));
+    server.put("trinoclustergroups", object("TrinoClusterGroup", "adhoc", &json!({"external": external})));
     let operator = Operator::start(&server, "warren:1");
     for (plural, name, reason, field) in [
         ("trinogateways", "gw", "GroupNotFound", "spec.groups.names[1]: there is no TrinoClusterGroup \"gone\""),
