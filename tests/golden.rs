@@ -1,6 +1,6 @@
 //! Goldens: a spec in, all objects and configuration files out, compared whole with the files below `tests/golden/desired`.
 //!
-//! `UPDATE_GOLDEN=1 cargo test --test golden` writes them anew; read the diff before you commit it.
+//! `UPDATE=1 cargo test --test golden` writes them anew; read the diff before you commit it.
 
 use std::{collections::BTreeMap, fmt::Write, fs, path::PathBuf};
 
@@ -221,7 +221,7 @@ fn document(object: &impl Serialize) -> String {
 
 fn compare(name: &str, actual: &str) {
     let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/desired/{name}.yaml"));
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+    if std::env::var_os("UPDATE").is_some() {
         fs::write(&file, actual).expect("a golden is written");
         return;
     }
@@ -230,7 +230,7 @@ fn compare(name: &str, actual: &str) {
     let line = first.unwrap_or_else(|| expected.lines().count().min(actual.lines().count()));
     assert!(
         expected == actual,
-        "{} differs from line {}:\n  golden: {}\n  actual: {}\nIf the change is meant: UPDATE_GOLDEN=1 cargo test --test golden",
+        "{} differs from line {}:\n  golden: {}\n  actual: {}\nIf the change is meant: UPDATE=1 cargo test --test golden",
         file.display(),
         line + 1,
         expected.lines().nth(line).unwrap_or("<end>"),
