@@ -169,6 +169,10 @@ pub struct TrinoClusterStatus {
     /// clients' addresses away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub was_ready: Option<bool>,
+    /// Whether this revision's workers were ready for long enough that the coordinator surely uses them: from then on it
+    /// takes queries from other clusters of its group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled: Option<bool>,
     /// Hash of what the user wrote; pods of one revision are alike.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,

@@ -65,7 +65,8 @@ pub fn routing_table(spec: &TrinoGatewaySpec, namespace: &str, groups: &[GroupIn
 }
 
 fn group_entry(namespace: &str, input: &GroupInput<'_>, certificates: &mut BTreeMap<String, String>) -> Group {
-    let made = input.clusters.iter().filter_map(|cluster| made_cluster(namespace, cluster));
+    let any_settled = input.clusters.iter().any(|cluster| is_settled(cluster));
+    let made = input.clusters.iter().filter_map(|cluster| made_cluster(namespace, cluster, any_settled));
     let external: Vec<_> = input
         .group
         .spec
@@ -82,14 +83,20 @@ fn group_entry(namespace: &str, input: &GroupInput<'_>, certificates: &mut BTree
     }
 }
 
-/// A cluster that Warren made is in the table once it was ready, and stays there until it is deleted.
-fn made_cluster(namespace: &str, cluster: &TrinoCluster) -> Option<Cluster> {
+fn is_settled(cluster: &TrinoCluster) -> bool {
+    let drained = cluster.spec.serving == Some(ServingIntent::Drained);
+    !drained && cluster.status.as_ref().and_then(|status| status.settled).unwrap_or(false)
+}
+
+/// A cluster that Warren made is in the table once it was ready, and stays there until it is deleted. It takes new queries
+/// when it is settled, or when no cluster of its group is: a start that may still stumble beats none.
+fn made_cluster(namespace: &str, cluster: &TrinoCluster, any_settled: bool) -> Option<Cluster> {
     let was_ready = cluster.status.as_ref().and_then(|status| status.was_ready).unwrap_or(false);
     let identity =
         ClusterIdentity { name: cluster.metadata.name.clone()?, namespace: namespace.to_owned(), uid: String::new() };
     let serving = match cluster.spec.serving.unwrap_or_default() {
-        ServingIntent::Active => Serving::Active,
-        ServingIntent::Drained => Serving::Draining,
+        ServingIntent::Active if is_settled(cluster) || !any_settled => Serving::Active,
+        ServingIntent::Active | ServingIntent::Drained => Serving::Draining,
     };
     let name = identity.name.parse().ok()?;
     was_ready.then(|| Cluster { name, url: identity.coordinator_url(), serving, ca: None })

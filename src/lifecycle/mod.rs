@@ -30,7 +30,7 @@ pub struct Member {
     pub revision: String,
     /// Whether it was ever ready: it may then serve queries.
     pub was_ready: bool,
-    /// Whether it is ready now.
+    /// Whether it is ready now, and has been for long enough to rely on.
     pub is_ready: bool,
     /// Since when it drains; none while it is to take new queries.
     pub draining_since: Option<Timestamp>,

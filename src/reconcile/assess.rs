@@ -17,6 +17,7 @@ use crate::{
 pub(super) struct Assessment {
     pub(super) phase: ClusterPhase,
     pub(super) was_ready: bool,
+    pub(super) settled: bool,
     pub(super) workers: WorkersStatus,
     pub(super) conditions: Conditions,
 }
@@ -28,15 +29,23 @@ struct Trouble {
     message: String,
 }
 
+/// What the revision reached before.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Reached {
+    pub(super) ready: bool,
+    pub(super) settled: bool,
+}
+
 /// Judges a cluster. It is ready for the first time when coordinator and all workers are; from then on as long as its
-/// coordinator is there and one worker at least.
+/// coordinator is there and one worker at least. It is settled once all workers were available.
 pub(super) fn cluster(
     spec: &TrinoClusterSpec,
-    was_ready: bool,
+    reached: Reached,
     coordinator: &Deployment,
     workers: &Deployment,
     pods: &[Arc<Pod>],
 ) -> Assessment {
+    let was_ready = reached.ready;
     let desired = crate::desired::cluster::worker_replicas(spec);
     let ready_workers = workers.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or(0);
     let coordinator_ready = is_complete(coordinator);
@@ -44,6 +53,8 @@ pub(super) fn cluster(
     let enough_workers = if was_ready { desired == 0 || ready_workers > 0 } else { workers_complete };
     let ready = coordinator_ready && enough_workers;
     let was_ready = was_ready || ready;
+    let available = workers.status.as_ref().and_then(|status| status.available_replicas).unwrap_or(0);
+    let settled = reached.settled || (ready && workers_complete && available >= desired);
     let trouble = if ready && workers_complete { None } else { trouble(spec, [coordinator, workers], pods) };
     let drained = spec.serving.unwrap_or_default() == ServingIntent::Drained;
     let phase = match (&trouble, was_ready) {
@@ -56,6 +67,7 @@ pub(super) fn cluster(
     Assessment {
         phase,
         was_ready,
+        settled,
         workers: WorkersStatus { desired, ready: ready_workers },
         conditions: conditions(&state, trouble, drained),
     }

@@ -18,7 +18,7 @@ use kube::{
 
 use super::{
     apply::Applied,
-    assess::{self, Assessment},
+    assess::{self, Assessment, Reached},
     context::Context,
     error::Error,
     index::{Index, Watched},
@@ -132,11 +132,12 @@ async fn apply(context: &Context, objects: ClusterObjects) -> Result<AppliedClus
 fn assess(cluster: &TrinoCluster, revision: &Revision, applied: &AppliedCluster, index: &Index) -> Assessment {
     let namespace = cluster.namespace().unwrap_or_default();
     let pods = Pod::labelled(index, &namespace, CLUSTER, &cluster.name_any());
-    let previous = cluster.status.as_ref();
-    let was_ready = previous.is_some_and(|status| {
-        status.was_ready.unwrap_or(false) && status.revision.as_deref() == Some(revision.as_str())
+    let same_revision = cluster.status.as_ref().filter(|status| status.revision.as_deref() == Some(revision.as_str()));
+    let reached = same_revision.map_or_else(Reached::default, |status| Reached {
+        ready: status.was_ready.unwrap_or(false),
+        settled: status.settled.unwrap_or(false),
     });
-    assess::cluster(&cluster.spec, was_ready, &applied.coordinator, &applied.workers, &pods)
+    assess::cluster(&cluster.spec, reached, &applied.coordinator, &applied.workers, &pods)
 }
 
 fn status_of(
@@ -148,6 +149,7 @@ fn status_of(
     TrinoClusterStatus {
         phase: Some(assessment.phase),
         was_ready: Some(assessment.was_ready),
+        settled: Some(assessment.settled),
         revision: Some(revision.to_string()),
         selector: Some(selector_text(&identity.selector(component::WORKER))),
         workers: Some(assessment.workers.clone()),

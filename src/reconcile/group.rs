@@ -110,13 +110,14 @@ fn member(identity: &GroupIdentity, cluster: &TrinoCluster, now: Timestamp) -> M
     let name = cluster.name_any();
     let conditions = cluster.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     let was_ready = cluster.status.as_ref().and_then(|status| status.was_ready).unwrap_or(false);
+    let settled = cluster.status.as_ref().and_then(|status| status.settled).unwrap_or(false);
     let since = cluster.annotations().get(DRAINING_SINCE).and_then(|since| since.parse().ok());
     let drained = cluster.spec.serving == Some(ServingIntent::Drained);
     Member {
         ordinal: GroupIdentity::ordinal(&name).unwrap_or(0),
         revision: identity.revision_of(cluster).to_string(),
         was_ready,
-        is_ready: was_ready && READY.holds(conditions),
+        is_ready: settled && READY.holds(conditions),
         // A drain whose beginning is unknown begins now.
         draining_since: drained.then(|| since.unwrap_or(now)),
         name,
@@ -223,6 +224,10 @@ fn conditions(plan: &Plan, clusters: &[Arc<TrinoCluster>]) -> Conditions {
         });
         let message = format!("waiting for clusters: {ready} of {asked} are ready{}", what.unwrap_or_default());
         return Conditions::Reconciling { serving, reason: "ClustersStarting", message };
+    }
+    if !plan.hold.is_empty() {
+        let message = format!("{asked} new clusters are ready; once they have settled, queries turn to them");
+        return Conditions::Reconciling { serving: true, reason: "ClustersSettling", message };
     }
     if plan.is_settled() {
         let message = format!("{asked} clusters take queries");

@@ -69,6 +69,11 @@ pub(super) fn coordinator(cluster: &ClusterIdentity, revision: &Revision, part: 
     )
 }
 
+/// How long a worker is ready before it counts as available. A coordinator of Trino (470 and 476) uses a worker that just
+/// announced itself, takes it for failed until its failure detector has warmed up (5 s), and only then uses it for good;
+/// queries in between fail with `No nodes available to run query`. Its polls and caches (of 5 to 10 s) add to that.
+const SETTLE_SECONDS: i32 = 25;
+
 /// The workers.
 pub(super) fn workers(cluster: &ClusterIdentity, revision: &Revision, part: &Component, replicas: i32) -> Deployment {
     let rolling = RollingUpdateDeployment {
@@ -82,6 +87,7 @@ pub(super) fn workers(cluster: &ClusterIdentity, revision: &Revision, part: &Com
         revision,
         DeploymentSpec {
             replicas: Some(replicas),
+            min_ready_seconds: Some(SETTLE_SECONDS),
             strategy: Some(DeploymentStrategy { type_: Some("RollingUpdate".into()), rolling_update: Some(rolling) }),
             template: part.template.clone(),
             ..DeploymentSpec::default()
