@@ -10,7 +10,7 @@ warren_image() {
     tell_warren_image "${WARREN_IMAGE:-}"
     return
   fi
-  binary=$(warren_binary)
+  binary=$(warren_binary) || exit 1
   ! readelf -lW "$binary" | grep -q INTERP || die "$binary is not statically linked"
   [ "${WARREN_PROFILE:-release}" = dev ] || (($(stat -c %s "$binary") <= WARREN_LIMIT_MB << 20)) ||
     die "$binary has $(($(stat -c %s "$binary") >> 20)) MB, more than the $WARREN_LIMIT_MB MB that the image may have"
@@ -37,7 +37,7 @@ warren_binary() { # builds it and prints its path; a dev build is stripped, for 
   target=$(uname -m)-unknown-linux-gnu
   step "Building Warren ($profile, static)"
   (cd "$HACK/.." && RUSTFLAGS="-C target-feature=+crt-static" \
-    cargo build --locked --profile "$profile" --package trino-warren --bin warren --target "$target" >&2) 9>&-
+    cargo build --locked --profile "$profile" --package trino-warren --bin warren --target "$target" >&2) 9>&- || die "Warren does not build; above: why"
   folder=$(cargo metadata --manifest-path "$HACK/../Cargo.toml" --locked --no-deps --format-version 1 | jq -r .target_directory)/$target
   [ "$profile" = dev ] || { echo "$folder/$profile/warren"; return; }
   strip -o "$folder/debug/warren-stripped" "$folder/debug/warren"
