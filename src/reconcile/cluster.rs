@@ -22,13 +22,13 @@ use super::{
     context::Context,
     error::Error,
     index::{Index, Watched},
-    secret_value,
+    rendered, secret_value,
     status::HasStatus,
 };
 use crate::{
     api::{ClusterPhase, Conditions, TrinoCluster, TrinoClusterStatus},
     desired::{
-        Rendered, Revision,
+        Revision,
         cluster::{self, ClusterIdentity, ClusterObjects},
         cluster_revision,
         labels::{CLUSTER, component, selector_text},
@@ -55,12 +55,12 @@ pub(super) async fn reconcile(cluster: Arc<TrinoCluster>, context: &Context) -> 
 async fn bring_up(cluster: Arc<TrinoCluster>, context: &Context) -> Result<Action, Error> {
     let identity = identity(&cluster);
     let revision = cluster_revision(&cluster.spec);
-    let rendered = match fetch_rendered(&identity, &revision, &context.index)? {
+    let name = cluster::revision_name(&identity, &revision);
+    let rendered = match rendered::kept(&context.index, &identity.namespace, &name)? {
         Some(rendered) => rendered,
         None => cluster::render(&identity, &cluster.spec)?,
     };
-    let objects = cluster::objects(&identity, &cluster.spec, &revision, &rendered)
-        .ok_or_else(|| Error::Incomplete(cluster::revision_name(&identity, &revision)))?;
+    let objects = cluster::objects(&identity, &cluster.spec, &revision, &rendered).ok_or(Error::Incomplete(name))?;
     context.create_secret_once(&identity.secret(secret_value())).await?;
     let applied = apply(context, objects).await?;
     let assessment = assess(&cluster, &revision, &applied, &context.index);
@@ -80,14 +80,6 @@ pub(super) fn identity(cluster: &TrinoCluster) -> ClusterIdentity {
         namespace: cluster.namespace().unwrap_or_default(),
         uid: cluster.uid().unwrap_or_default(),
     }
-}
-
-/// What an earlier reconciliation, maybe of an earlier version of Warren, rendered for the revision.
-fn fetch_rendered(identity: &ClusterIdentity, revision: &Revision, index: &Index) -> Result<Option<Rendered>, Error> {
-    let name = cluster::revision_name(identity, revision);
-    let Some(kept) = ControllerRevision::named(index, &identity.namespace, &name) else { return Ok(None) };
-    let Some(data) = &kept.data else { return Ok(None) };
-    serde_json::from_value(data.0.clone()).map(Some).map_err(|error| Error::Rendered(name, error))
 }
 
 /// The objects whose state tells how the cluster is, and the names of those that are replaced with each revision.

@@ -16,6 +16,7 @@ mod malformed;
 mod metrics;
 mod proxies;
 mod readiness;
+mod rendered;
 mod status;
 mod sweep;
 

@@ -14,12 +14,12 @@ use super::{
     context::Context,
     error::Error,
     index::{Index, Watched},
-    secret_value, status,
+    rendered, secret_value, status,
 };
 use crate::{
     api::{Conditions, ProxyGroup, ProxyGroupStatus, TrinoGateway},
     desired::{
-        Rendered, Revision,
+        Revision,
         labels::{PROXY_GROUP, selector_text},
         proxy_group::{self, ProxyIdentity, ProxyObjects},
         proxy_revision,
@@ -35,12 +35,13 @@ pub(super) async fn reconcile(proxies: Arc<ProxyGroup>, context: &Context) -> Re
     }
     let identity = identity(&proxies);
     let revision = proxy_revision(&proxies.spec);
-    let rendered = match fetch_rendered(&identity, &revision, &context.index)? {
+    let name = identity.revision_name(&revision);
+    let rendered = match rendered::kept(&context.index, &identity.namespace, &name)? {
         Some(rendered) => rendered,
         None => proxy_group::render(&identity, &proxies.spec, &context.own_image)?,
     };
-    let objects = proxy_group::objects(&identity, &proxies.spec, &revision, &rendered)
-        .ok_or_else(|| Error::Incomplete(identity.revision_name(&revision)))?;
+    let objects =
+        proxy_group::objects(&identity, &proxies.spec, &revision, &rendered).ok_or(Error::Incomplete(name))?;
     context.create_secret_once(&identity.secret(secret_value())).await?;
     let deployment = apply(context, objects).await?;
     let conditions = conditions(&proxies, &deployment, &context.index, &identity.namespace);
@@ -58,13 +59,6 @@ fn identity(proxies: &ProxyGroup) -> ProxyIdentity {
         gateway: proxies.spec.gateway.name.clone(),
         owner: proxies.controller_owner_ref(&()).expect("an object from the API server has a name and a UID"),
     }
-}
-
-fn fetch_rendered(identity: &ProxyIdentity, revision: &Revision, index: &Index) -> Result<Option<Rendered>, Error> {
-    let name = identity.revision_name(revision);
-    let kept = ControllerRevision::named(index, &identity.namespace, &name);
-    let Some(data) = kept.and_then(|kept| kept.data.clone()) else { return Ok(None) };
-    serde_json::from_value(data.0).map(Some).map_err(|error| Error::Rendered(name, error))
 }
 
 /// Applies all objects; what pods need comes before them.
