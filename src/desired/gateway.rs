@@ -13,7 +13,7 @@ use super::{
 use crate::{
     api::{self, GroupSelection, Properties, ServingIntent, TrinoCluster, TrinoClusterGroup, TrinoGatewaySpec},
     routing::{
-        Cluster, Group, ROUTING_TABLE_FORMAT, RoutingTable, Rules, Serving, Strategy, TableError, Target,
+        Cluster, Group, ProxyMode, ROUTING_TABLE_FORMAT, RoutingTable, Rules, Serving, Strategy, TableError, Target,
         codec::{EncodedTable, TABLE_GZIP_KEY, TABLE_KEY},
     },
 };
@@ -58,8 +58,11 @@ pub fn routing_table(spec: &TrinoGatewaySpec, namespace: &str, groups: &[GroupIn
     RoutingTable {
         format: ROUTING_TABLE_FORMAT,
         external_url: spec.external_url.clone(),
+        proxy_mode: ProxyMode::default(),
+        trusted_proxies: Vec::new(),
+        allowed_hosts: Vec::new(),
         groups: table_groups,
-        routing: Rules { default: default.map(|target| Target { group: target.group.clone() }) },
+        routing: Rules { default: default.map(|target| Target::group(&target.group)), ..Rules::default() },
         certificates,
     }
 }
@@ -99,7 +102,7 @@ fn made_cluster(namespace: &str, cluster: &TrinoCluster, any_settled: bool) -> O
         ServingIntent::Active | ServingIntent::Drained => Serving::Draining,
     };
     let name = identity.name.parse().ok()?;
-    was_ready.then(|| Cluster { name, url: identity.coordinator_url(), serving, ca: None })
+    was_ready.then(|| Cluster { name, url: identity.coordinator_url(), client_url: None, weight: 1, serving, ca: None })
 }
 
 /// An external cluster whose certificate is missing is left out: to trust anyone in its stead would be worse.
@@ -118,7 +121,7 @@ fn external_cluster(
         (Some(_), None) => return None,
     };
     let name = external.name.parse().ok()?;
-    Some(Cluster { name, url: external.url.clone(), serving: Serving::Active, ca })
+    Some(Cluster { name, url: external.url.clone(), client_url: None, weight: 1, serving: Serving::Active, ca })
 }
 
 /// The ConfigMap that carries `table`.

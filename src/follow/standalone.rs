@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Error, Publisher, read::Seen};
 use crate::routing::{
-    Cluster, ClusterName, Group, ROUTING_TABLE_FORMAT, RoutingTable, Rules, Serving, Strategy, Target,
+    Cluster, ClusterName, Group, ProxyMode, ROUTING_TABLE_FORMAT, RoutingTable, Rules, Serving, Strategy, Target,
 };
 
 /// How often the files are compared with what they held.
@@ -148,7 +148,10 @@ fn read(file: &Path, seen: &mut Seen) -> Read {
         format: ROUTING_TABLE_FORMAT,
         external_url,
         groups: Vec::with_capacity(groups.len()),
-        routing: Rules { default: default.map(|TargetForm { group }| Target { group }) },
+        routing: Rules { default: default.map(|TargetForm { group }| Target::group(group)), ..Rules::default() },
+        proxy_mode: ProxyMode::default(),
+        trusted_proxies: Vec::new(),
+        allowed_hosts: Vec::new(),
         certificates: BTreeMap::new(),
     };
     let mut authorities = Authorities { file, seen, certificates: &mut table.certificates };
@@ -156,7 +159,7 @@ fn read(file: &Path, seen: &mut Seen) -> Read {
         let mut group = Group { name, strategy, clusters: Vec::with_capacity(clusters.len()) };
         for ClusterForm { name, url, serving, ca_file } in clusters {
             let ca = ca_file.map(|ca_file| authorities.add(&group.name, &name, &ca_file)).transpose()?;
-            group.clusters.push(Cluster { name, url, serving, ca });
+            group.clusters.push(Cluster { name, url, serving, ca, weight: 1, client_url: None });
         }
         table.groups.push(group);
     }
@@ -241,7 +244,7 @@ routing:
         let green = &read.table.groups[0].clusters[1];
         assert_eq!(read.table.certificates[green.ca.as_ref().unwrap()], CA);
         assert_eq!(read.table.groups[0].clusters[0].ca, None);
-        assert_eq!(read.table.routing.default.as_ref().unwrap().group, "adhoc");
+        assert_eq!(read.table.routing.default, Some(Target::group("adhoc")));
         crate::routing::Router::compile(read.table).unwrap();
     }
 

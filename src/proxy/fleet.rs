@@ -14,7 +14,7 @@ use super::{
     headers::Outside,
 };
 use crate::{
-    routing::{Router, Serving, Turn},
+    routing::{External, Load, Outcome, Pick, Router, Serving},
     trino::ClusterName,
 };
 
@@ -48,7 +48,7 @@ impl Fleet {
         let turn = |name: &String| before.and_then(|fleet| fleet.turns.get(name)).cloned().unwrap_or_default();
         Self {
             hash: table.hash(),
-            outside: router.external().and_then(Outside::of),
+            outside: router.external().map(External::address).and_then(Outside::of),
             turns: table.groups.iter().map(|group| (group.name.clone(), turn(&group.name))).collect(),
             info_turn: before.map(|fleet| fleet.info_turn.clone()).unwrap_or_default(),
             backends,
@@ -66,12 +66,14 @@ impl Fleet {
         self.backends.get(name)
     }
 
-    /// The healthy clusters of the group at position `group`, in the order in which a new query tries them.
-    pub(super) fn candidates(&self, group: usize) -> Vec<Arc<Backend>> {
-        let name = self.router.table().groups.get(group).map(|group| &group.name);
-        let turn = name.and_then(|name| self.turns.get(name)).map_or(0, |turn| turn.fetch_add(1, Ordering::Relaxed));
-        let names = self.router.candidates(group, Turn(turn), |name| {
-            self.backends.get(name).is_some_and(|backend| backend.health.is_healthy())
+    /// The healthy clusters of an outcome, in the order in which a new query tries them.
+    pub(super) fn candidates(&self, outcome: &Outcome) -> Vec<Arc<Backend>> {
+        let group = if let Outcome::Group(group) = outcome { self.router.table().groups.get(*group) } else { None };
+        let turn = group.and_then(|group| self.turns.get(&group.name));
+        let turn = turn.map_or(0, |turn| turn.fetch_add(1, Ordering::Relaxed));
+        let names = self.router.candidates(outcome, Pick { turn, random: rand::random() }, |name| {
+            let healthy = self.backends.get(name).is_some_and(|backend| backend.health.is_healthy());
+            healthy.then(Load::default)
         });
         names.into_iter().filter_map(|name| self.backends.get(name)).cloned().collect()
     }

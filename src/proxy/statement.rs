@@ -18,6 +18,7 @@ use super::{
     headers,
     kept::Kept,
 };
+use crate::routing::Outcome;
 
 /// Sends a new query to a healthy cluster of the group that the rules give it.
 ///
@@ -27,8 +28,11 @@ pub(super) async fn submit(
     ask: &mut Ask<'_>,
     request: Request<Incoming>,
 ) -> Result<(Response<Incoming>, Arc<Backend>), Error> {
-    let group = ask.fleet.router.route().ok_or(Error::NoRoute)?;
-    let mut candidates = ask.fleet.candidates(group);
+    let outcome = ask.fleet.router.route(rand::random());
+    if outcome == Outcome::NoRoute {
+        return Err(Error::NoRoute);
+    }
+    let mut candidates = ask.fleet.candidates(&outcome);
     if candidates.is_empty() {
         return Err(Error::NoHealthyCluster);
     }

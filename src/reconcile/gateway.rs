@@ -149,7 +149,8 @@ fn conditions(gateway: &TrinoGateway, index: &Index, namespace: &str, table: &Ro
         return Conditions::Stalled { serving, reason: "GroupNotFound", message };
     }
     let default = table.routing.default.as_ref();
-    let default = default.and_then(|target| table.groups.iter().find(|group| group.name == target.group));
+    let default =
+        default.and_then(|target| table.groups.iter().find(|group| Some(&group.name) == target.group.as_ref()));
     match default {
         Some(group) if active(group) == 0 => {
             let message = format!("group {:?} has no cluster yet that takes queries", group.name);

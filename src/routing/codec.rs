@@ -99,18 +99,23 @@ fn inflate(gzip: &[u8]) -> Result<Vec<u8>, TableError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::routing::{Cluster, Group, Rules, Serving, Strategy};
+    use crate::routing::{Cluster, Group, ProxyMode, Rules, Serving, Strategy};
 
     fn table(clusters: usize, certificate: &str) -> RoutingTable {
         let cluster = |index: usize| Cluster {
             name: format!("adhoc-{index}").parse().unwrap(),
             url: format!("https://adhoc-{index}.trino.svc:8443"),
+            client_url: None,
+            weight: 1,
             serving: Serving::Active,
             ca: None,
         };
         RoutingTable {
             format: 1,
             external_url: None,
+            proxy_mode: ProxyMode::default(),
+            trusted_proxies: Vec::new(),
+            allowed_hosts: Vec::new(),
             groups: vec![Group {
                 name: "adhoc".into(),
                 strategy: Strategy::RoundRobin,

@@ -1,10 +1,18 @@
-//! A routing table made ready for use: every reference resolved, every address parsed.
+//! A routing table made ready for use: every reference resolved, every address parsed, every expression compiled.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
-use super::address::Address;
-use super::codec::{TABLE_GZIP_KEY, TABLE_KEY};
-use super::table::{Cluster, ROUTING_TABLE_FORMAT, RoutingTable, Serving, Target};
+use ipnet::IpNet;
+
+use super::{
+    External, TableError,
+    check::{self, AllowedHost, Destination},
+    decision::{Decision, Load, Outcome, Pick},
+    facts::Facts,
+    rule::CompiledRule,
+    strategy,
+    table::{Cluster, ROUTING_TABLE_FORMAT, RoutingTable, Serving},
+};
 use crate::trino::ClusterName;
 
 /// A [`RoutingTable`] whose every reference is known to resolve. Cheap to share; never changes.
@@ -12,95 +20,16 @@ use crate::trino::ClusterName;
 pub struct Router {
     table: RoutingTable,
     clusters: HashMap<ClusterName, Arc<Cluster>>,
-    external: Option<Address>,
-    default_group: Option<usize>,
-}
-
-/// A count of picks in a group; consecutive turns go round its clusters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Turn(pub usize);
-
-/// Why a table is refused. The table in force stays so.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum TableError {
-    /// Written by a newer version than this one reads.
-    #[error("format {0} is newer than this version reads (up to {ROUTING_TABLE_FORMAT}): upgrade this proxy")]
-    Format(u32),
-    /// The address that clients see cannot be used.
-    #[error("externalUrl: {0:?} must be http://host or https://host, with a port or without, and without a path")]
-    ExternalUrl(String),
-    /// Two groups share one name.
-    #[error("groups: the name {0:?} is given twice: names of groups must differ")]
-    GroupTwice(String),
-    /// Two clusters share one name, in the same group or in two.
-    #[error(
-        "groups[{group}].clusters: the name \"{cluster}\" is given twice: names of clusters must differ over all groups"
-    )]
-    ClusterTwice {
-        /// The group in which it stands the second time.
-        group: String,
-        /// The name.
-        cluster: ClusterName,
-    },
-    /// A cluster's URL cannot be used.
-    #[error(
-        "groups[{group}].clusters[{cluster}].url: {url:?} must be http://host:port or https://host:port, without a path"
-    )]
-    Url {
-        /// The cluster's group.
-        group: String,
-        /// The cluster.
-        cluster: ClusterName,
-        /// What was given.
-        url: String,
-    },
-    /// A cluster names a CA certificate that the table does not hold.
-    #[error("groups[{group}].clusters[{cluster}].ca: certificates holds no {ca:?}")]
-    Ca {
-        /// The cluster's group.
-        group: String,
-        /// The cluster.
-        cluster: ClusterName,
-        /// What was given.
-        ca: String,
-    },
-    /// A rule sends queries to a group that the table does not hold.
-    #[error("{field}: there is no group {group:?}; the groups are: {known}")]
-    UnknownGroup {
-        /// The field that names it.
-        field: String,
-        /// What was given.
-        group: String,
-        /// The names that would do.
-        known: String,
-    },
-    /// The table is no JSON, or not of this shape.
-    #[error("it is not the JSON of a routing table: {0}")]
-    Json(String),
-    /// The compressed table is not gzip, or is cut off.
-    #[error("it is not gzip: {0}")]
-    Gzip(String),
-    /// Neither form of the table was given.
-    #[error("neither {TABLE_KEY} nor {TABLE_GZIP_KEY} is there")]
-    Absent,
-    /// The table does not fit into a ConfigMap, compressed as it is.
-    #[error("its {bytes} bytes, compressed, are over the {limit} that a ConfigMap has room for: split the gateway")]
-    TooLarge {
-        /// Its size.
-        bytes: usize,
-        /// The most that is accepted.
-        limit: usize,
-    },
-    /// The compressed table grows beyond all reason.
-    #[error("it is over {limit} bytes when decompressed")]
-    Bomb {
-        /// The most that is accepted.
-        limit: u64,
-    },
+    external: Option<External>,
+    trusted: Vec<IpNet>,
+    hosts: Vec<AllowedHost>,
+    rules: Vec<CompiledRule>,
+    default: Option<Destination>,
+    fallback: Option<Destination>,
 }
 
 impl Router {
-    /// Checks `table` and resolves its references.
+    /// Checks `table`, resolves its references and compiles its rules.
     ///
     /// # Errors
     /// The first fault found, by the path of its field.
@@ -109,25 +38,16 @@ impl Router {
             return Err(TableError::Format(table.format));
         }
         let external = table.external_url.as_deref().map(check_external_url).transpose()?;
-        let mut clusters = HashMap::new();
-        for (index, group) in table.groups.iter().enumerate() {
-            if table.groups[..index].iter().any(|other| other.name == group.name) {
-                return Err(TableError::GroupTwice(group.name.clone()));
-            }
-            for cluster in &group.clusters {
-                check_cluster(&table, &group.name, cluster)?;
-                if clusters.insert(cluster.name.clone(), Arc::new(cluster.clone())).is_some() {
-                    return Err(TableError::ClusterTwice { group: group.name.clone(), cluster: cluster.name.clone() });
-                }
-            }
-        }
-        let default_group = table
-            .routing
-            .default
-            .as_ref()
-            .map(|target| resolve(&table, "routing.default.group", target))
-            .transpose()?;
-        Ok(Self { table, clusters, external, default_group })
+        let trusted = check::networks(&table.trusted_proxies)?;
+        let hosts = check::hosts(&table.allowed_hosts)?;
+        let clusters = check::clusters(&table)?;
+        let rules = CompiledRule::all(&table)?;
+        let [default, fallback] =
+            [("routing.default", &table.routing.default), ("routing.fallback", &table.routing.fallback)].map(
+                |(field, target)| target.as_ref().map(|target| Destination::of(&table, field, target)).transpose(),
+            );
+        let (default, fallback) = (default?, fallback?);
+        Ok(Self { table, clusters, external, trusted, hosts, rules, default, fallback })
     }
 
     /// The table that this was compiled from.
@@ -136,8 +56,20 @@ impl Router {
     }
 
     /// Where clients see this gateway; none when the table leaves it to each request.
-    pub fn external(&self) -> Option<&Address> {
+    pub fn external(&self) -> Option<&External> {
         self.external.as_ref()
+    }
+
+    /// Whether what `peer` says in `X-Forwarded-*` is believed.
+    pub fn trusts(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.trusted.iter().any(|network| network.contains(&peer))
+    }
+
+    /// Whether clients may name `host`, which is without a port.
+    pub fn allows_host(&self, host: &str) -> bool {
+        let host = host.to_ascii_lowercase();
+        self.hosts.is_empty() || self.hosts.iter().any(|allowed| allowed.allows(&host))
     }
 
     /// The cluster of that name, if the table holds it.
@@ -150,65 +82,81 @@ impl Router {
         self.clusters.values()
     }
 
-    /// The position in [`RoutingTable::groups`] of the group for a new query; none when nothing matches it.
-    pub fn route(&self) -> Option<usize> {
-        self.default_group
+    /// Whether a rule looks at the statement: it is then to be read before [`Router::decide`].
+    pub fn reads_sql(&self) -> bool {
+        self.rules.iter().any(CompiledRule::reads_sql)
+    }
+
+    /// What becomes of the query of `facts`. `draw`, from 0 to less than 1, falls on one of several weighted groups.
+    ///
+    /// The statement is analysed at most once, and only when a rule that is reached looks at it.
+    pub fn decide(&self, facts: &Facts, draw: f64) -> Decision {
+        let _ = facts;
+        Decision { rule: None, outcome: self.route(draw), faults: Vec::new() }
+    }
+
+    /// Where a query goes that no rule matches.
+    pub fn route(&self, draw: f64) -> Outcome {
+        self.default.as_ref().map_or(Outcome::NoRoute, |default| default.outcome(draw))
+    }
+
+    /// Where a query goes when what it was routed to has no healthy cluster; none if the table names nothing.
+    pub fn fallback(&self, draw: f64) -> Option<Outcome> {
+        self.fallback.as_ref().map(|fallback| fallback.outcome(draw))
     }
 
     /// The clusters of the group at position `group` in the order in which a new query tries them: those that take new
-    /// queries and of which `healthy` holds, beginning with the one whose turn it is.
-    pub fn candidates(&self, group: usize, turn: Turn, healthy: impl Fn(&ClusterName) -> bool) -> Vec<&ClusterName> {
-        let clusters = self.table.groups.get(group).map_or(&[][..], |group| &group.clusters);
-        let mut names: Vec<_> = clusters
-            .iter()
-            .filter(|cluster| cluster.serving == Serving::Active && healthy(&cluster.name))
-            .map(|cluster| &cluster.name)
-            .collect();
-        if !names.is_empty() {
-            let first = turn.0 % names.len();
-            names.rotate_left(first);
+    /// queries and of which `load` is known, which says that they are healthy.
+    pub fn order(&self, group: usize, pick: Pick, load: impl Fn(&ClusterName) -> Option<Load>) -> Vec<&ClusterName> {
+        let Some(group) = self.table.groups.get(group) else { return Vec::new() };
+        let open = group.clusters.iter().filter(|cluster| takes_new_queries(cluster));
+        let clusters = open.filter_map(|cluster| Some((cluster, load(&cluster.name)?))).collect();
+        strategy::order(group.strategy, clusters, pick).into_iter().map(|(cluster, _)| &cluster.name).collect()
+    }
+
+    /// The clusters of an outcome in the order in which a new query tries them, as [`Router::order`] has them; a cluster
+    /// to which a rule pins is alone.
+    pub fn candidates(
+        &self,
+        outcome: &Outcome,
+        pick: Pick,
+        load: impl Fn(&ClusterName) -> Option<Load>,
+    ) -> Vec<&ClusterName> {
+        match outcome {
+            Outcome::Group(group) => self.order(*group, pick, load),
+            Outcome::Cluster(name) => {
+                let cluster = self.clusters.get(name).filter(|cluster| takes_new_queries(cluster));
+                cluster
+                    .filter(|cluster| load(&cluster.name).is_some())
+                    .map(|cluster| &cluster.name)
+                    .into_iter()
+                    .collect()
+            }
+            Outcome::Reject { .. } | Outcome::NoRoute => Vec::new(),
         }
-        names
     }
 }
 
-fn check_cluster(table: &RoutingTable, group: &str, cluster: &Cluster) -> Result<(), TableError> {
-    if cluster.url.parse::<Address>().is_err() {
-        return Err(TableError::Url {
-            group: group.to_owned(),
-            cluster: cluster.name.clone(),
-            url: cluster.url.clone(),
-        });
-    }
-    match &cluster.ca {
-        Some(ca) if !table.certificates.contains_key(ca) => {
-            Err(TableError::Ca { group: group.to_owned(), cluster: cluster.name.clone(), ca: ca.clone() })
-        }
-        _ => Ok(()),
-    }
+/// Whether new queries go to `cluster` while it is healthy.
+pub(super) fn takes_new_queries(cluster: &Cluster) -> bool {
+    cluster.serving == Serving::Active && cluster.weight > 0
 }
 
-fn check_external_url(url: &str) -> Result<Address, TableError> {
+fn check_external_url(url: &str) -> Result<External, TableError> {
     url.parse().map_err(|_| TableError::ExternalUrl(url.to_owned()))
-}
-
-fn resolve(table: &RoutingTable, field: &str, target: &Target) -> Result<usize, TableError> {
-    table.groups.iter().position(|group| group.name == target.group).ok_or_else(|| TableError::UnknownGroup {
-        field: field.to_owned(),
-        group: target.group.clone(),
-        known: table.groups.iter().map(|group| group.name.as_str()).collect::<Vec<_>>().join(", "),
-    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::routing::{Group, Rules, Strategy};
+    use crate::routing::{Group, ProxyMode, Rules, Strategy, Target};
 
     fn cluster(name: &str) -> Cluster {
         Cluster {
             name: name.parse().expect("a legal name"),
             url: format!("http://{name}:8080"),
+            client_url: None,
+            weight: 1,
             serving: Serving::Active,
             ca: None,
         }
@@ -218,8 +166,11 @@ mod tests {
         RoutingTable {
             format: 1,
             external_url: None,
+            proxy_mode: ProxyMode::default(),
+            trusted_proxies: Vec::new(),
+            allowed_hosts: Vec::new(),
             groups: vec![Group { name: "adhoc".into(), strategy: Strategy::RoundRobin, clusters }],
-            routing: Rules { default: Some(Target { group: "adhoc".into() }) },
+            routing: Rules { default: Some(Target::group("adhoc")), ..Rules::default() },
             certificates: std::collections::BTreeMap::new(),
         }
     }
@@ -228,29 +179,47 @@ mod tests {
         names.into_iter().map(ClusterName::as_str).collect()
     }
 
-    #[test]
-    fn turns_go_round_the_healthy_clusters() {
-        let router = Router::compile(table(vec![cluster("a"), cluster("b"), cluster("c")])).expect("valid");
-        let group = router.route().expect("a default");
-        assert_eq!(names(router.candidates(group, Turn(0), |_| true)), ["a", "b", "c"]);
-        assert_eq!(names(router.candidates(group, Turn(1), |_| true)), ["b", "c", "a"]);
-        assert_eq!(names(router.candidates(group, Turn(1), |name| name.as_str() != "b")), ["c", "a"]);
-        assert!(router.candidates(group, Turn(1), |_| false).is_empty());
+    fn in_turn(turn: usize) -> Pick {
+        Pick { turn, random: 7 }
+    }
+
+    fn idle(_: &ClusterName) -> Option<Load> {
+        Some(Load::default())
     }
 
     #[test]
-    fn a_draining_cluster_is_known_but_never_a_candidate() {
+    fn turns_go_round_the_healthy_clusters() {
+        let router = Router::compile(table(vec![cluster("a"), cluster("b"), cluster("c")])).expect("valid");
+        assert_eq!(router.route(0.5), Outcome::Group(0));
+        let but_b = |name: &ClusterName| (name.as_str() != "b").then(Load::default);
+        assert_eq!(names(router.order(0, in_turn(0), idle)), ["a", "b", "c"]);
+        assert_eq!(names(router.order(0, in_turn(1), idle)), ["b", "c", "a"]);
+        assert_eq!(names(router.order(0, in_turn(1), but_b)), ["c", "a"]);
+        assert!(router.order(0, in_turn(1), |_| None).is_empty());
+    }
+
+    #[test]
+    fn a_cluster_that_drains_or_weighs_nothing_is_known_but_never_a_candidate() {
         let mut draining = cluster("old");
         draining.serving = Serving::Draining;
-        let router = Router::compile(table(vec![draining, cluster("new")])).expect("valid");
-        assert_eq!(names(router.candidates(0, Turn(0), |_| true)), ["new"]);
-        assert!(router.cluster("old").is_some());
+        let mut closed = cluster("closed");
+        closed.weight = 0;
+        let router = Router::compile(table(vec![draining, closed, cluster("new")])).expect("valid");
+        assert_eq!(names(router.order(0, in_turn(0), idle)), ["new"]);
+        for name in ["old", "closed"] {
+            let pinned = Outcome::Cluster(name.parse().expect("a legal name"));
+            assert!(router.candidates(&pinned, in_turn(0), idle).is_empty());
+            assert!(router.cluster(name).is_some());
+        }
+        let pinned = Outcome::Cluster("new".parse().expect("a legal name"));
+        assert_eq!(names(router.candidates(&pinned, in_turn(0), idle)), ["new"]);
+        assert!(router.candidates(&pinned, in_turn(0), |_| None).is_empty());
     }
 
     #[test]
     fn each_fault_names_its_field() {
         let mut unknown_group = table(vec![]);
-        unknown_group.routing.default = Some(Target { group: "etl".into() });
+        unknown_group.routing.default = Some(Target::group("etl"));
         let mut bad_url = cluster("a");
         bad_url.url = "http://a:8080/path".into();
         let mut bad_ca = cluster("a");
@@ -276,7 +245,7 @@ mod tests {
             (table(vec![bad_ca]), r#"groups[adhoc].clusters[a].ca: certificates holds no "x""#),
             (
                 bad_external,
-                r#"externalUrl: "https://user@trino.example.com" must be http://host or https://host, with a port or without, and without a path"#,
+                r#"externalUrl: "https://user@trino.example.com" must be http://host or https://host, with a port or without, and maybe a path such as /trino without a slash at its end"#,
             ),
             (newer, "format 2 is newer than this version reads (up to 1): upgrade this proxy"),
             (twice, r#"groups: the name "adhoc" is given twice: names of groups must differ"#),

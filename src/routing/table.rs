@@ -20,10 +20,19 @@ pub struct RoutingTable {
     /// Format of the table, [`ROUTING_TABLE_FORMAT`] when left out.
     #[serde(default = "current_format")]
     pub format: u32,
-    /// What clients see: scheme, host and port of every URI that Trino hands out. `http` or `https`, no path. Left out,
-    /// a proxy takes them from the `Host` of each request and from its own listener.
+    /// What clients see: scheme, host, port and maybe a path before every URI that Trino hands out. `http` or `https`,
+    /// no slash at the end. Left out, a proxy takes them from the `Host` of each request and from its own listener.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_url: Option<String>,
+    /// Which calls of a query go through the gateway.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub proxy_mode: ProxyMode,
+    /// Addresses and networks (`10.0.0.0/8`) of the proxies before this one: what they say in `X-Forwarded-*` is believed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trusted_proxies: Vec<String>,
+    /// Names that clients may use in `Host`. Empty: any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed_hosts: Vec<String>,
     /// Groups of clusters that answer the same queries.
     #[serde(default)]
     pub groups: Vec<Group>,
@@ -55,6 +64,23 @@ pub enum Strategy {
     /// One after the other.
     #[default]
     RoundRobin,
+    /// Any of them, each as likely as the other.
+    Random,
+    /// Any of them, each as likely as its [`Cluster::weight`] says.
+    Weighted,
+    /// The one with the fewest queries for its [`Cluster::weight`].
+    LeastQueries,
+}
+
+/// Which calls of a query go through the gateway.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ProxyMode {
+    /// All of them.
+    #[default]
+    ProxyAllCalls,
+    /// The first one only: clients then talk to the cluster's [`Cluster::client_url`]. A cluster without one is served as
+    /// in [`ProxyMode::ProxyAllCalls`].
+    ProxyFirstCall,
 }
 
 /// One Trino cluster, as a proxy sees it.
@@ -65,6 +91,13 @@ pub struct Cluster {
     pub name: ClusterName,
     /// Base URL of the coordinator: `http` or `https`, host and port, no path.
     pub url: String,
+    /// Where clients reach the coordinator themselves: as `url`, and used in [`ProxyMode::ProxyFirstCall`] only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_url: Option<String>,
+    /// Its share of new queries beside the others of its group, where the strategy looks at it. 0: takes no new query,
+    /// whatever the strategy.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub weight: u32,
     /// Whether new queries may go here.
     #[serde(default)]
     pub serving: Serving,
@@ -88,19 +121,123 @@ pub enum Serving {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Rules {
+    /// In order: the first one that matches a query decides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<Rule>,
     /// Where a query goes that no rule matched. Left out, such a query is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<Target>,
+    /// Where a query goes when what it was routed to has no healthy cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<Target>,
 }
 
-/// A destination of new queries.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A rule: which queries it is for, and what becomes of them. Exactly one of `to` and `reject` is given.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rule {
+    /// Name for logs and messages; unique in the table.
+    pub name: String,
+    /// An expression in CEL that is true for the queries it is for; see [`crate::routing::Facts`].
+    pub when: String,
+    /// Where they go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<Target>,
+    /// That they are refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reject: Option<Reject>,
+}
+
+/// How queries are refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Reject {
+    /// What the user is told.
+    pub message: String,
+    /// What becomes of a query of which the rule cannot be told.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub on_unknown: OnUnknown,
+}
+
+/// What becomes of a query of which a rule that rejects cannot be told: its statement is not understood, or the
+/// expression failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OnUnknown {
+    /// It is refused.
+    #[default]
+    Reject,
+    /// The rule does not match it.
+    Pass,
+}
+
+/// A destination of new queries. Exactly one of its fields is given.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Target {
     /// Name of a [`Group`] of the same table.
-    pub group: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// Several groups, each with its share of the queries.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<WeightedGroup>,
+    /// Name of a [`Cluster`] of the same table, of any group: the query goes there or nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
+}
+
+/// A group with its share of the queries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WeightedGroup {
+    /// Name of a [`Group`] of the same table.
+    pub name: String,
+    /// Its share beside those of the others; 0 for none.
+    #[serde(default = "one")]
+    pub weight: u32,
+}
+
+impl Target {
+    /// The target that is one group.
+    pub fn group(name: impl Into<String>) -> Self {
+        Self { group: Some(name.into()), ..Self::default() }
+    }
+
+    /// The names of groups that it names.
+    pub fn group_names(&self) -> impl Iterator<Item = &str> {
+        self.group.as_deref().into_iter().chain(self.groups.iter().map(|group| group.name.as_str()))
+    }
+}
+
+impl Rules {
+    /// Each target with the path of its field, in the order of the fields.
+    pub fn targets(&self) -> impl Iterator<Item = (String, &Target)> {
+        let of_rules = self.rules.iter().filter_map(|rule| Some((rule.field("to"), rule.to.as_ref()?)));
+        let default = self.default.as_ref().map(|target| ("routing.default".to_owned(), target));
+        let fallback = self.fallback.as_ref().map(|target| ("routing.fallback".to_owned(), target));
+        of_rules.chain(default).chain(fallback)
+    }
+}
+
+impl Rule {
+    /// The path of its field `field`, as messages name it.
+    pub(super) fn field(&self, field: &str) -> String {
+        format!("routing.rules[{}].{field}", self.name)
+    }
 }
 
 fn current_format() -> u32 {
     ROUTING_TABLE_FORMAT
+}
+
+fn one() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_one(number: &u32) -> bool {
+    *number == 1
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }

@@ -2,6 +2,7 @@
 
 mod name;
 pub mod properties;
+pub mod sql;
 pub mod startup;
 
 pub use name::{ClusterName, InvalidClusterName};

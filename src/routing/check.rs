@@ -1,0 +1,162 @@
+//! What of a routing table is checked field by field, and what its texts become. Pure.
+
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
+
+use ipnet::IpNet;
+
+use super::{
+    Address, TableError,
+    decision::Outcome,
+    table::{Cluster, RoutingTable, Target},
+};
+use crate::trino::ClusterName;
+
+/// A [`Target`] whose references are known to resolve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Destination {
+    /// Positions of groups and their weights; the weights are over 0.
+    Groups(Vec<(usize, u32)>),
+    Cluster(ClusterName),
+}
+
+impl Destination {
+    /// Resolves the target that stands in `field`.
+    pub(super) fn of(table: &RoutingTable, field: &str, target: &Target) -> Result<Self, TableError> {
+        match target {
+            Target { group: Some(group), groups, cluster: None } if groups.is_empty() => {
+                Ok(Self::Groups(vec![(position(table, &format!("{field}.group"), group)?, 1)]))
+            }
+            Target { group: None, groups, cluster: None } if !groups.is_empty() => {
+                let mut shares = Vec::with_capacity(groups.len());
+                for (index, group) in groups.iter().enumerate() {
+                    let at = position(table, &format!("{field}.groups[{index}].name"), &group.name)?;
+                    shares.push((at, group.weight));
+                }
+                shares.retain(|(_, weight)| *weight > 0);
+                if shares.is_empty() {
+                    Err(TableError::NoWeight { field: field.to_owned() })
+                } else {
+                    Ok(Self::Groups(shares))
+                }
+            }
+            Target { group: None, groups, cluster: Some(cluster) } if groups.is_empty() => {
+                Ok(Self::Cluster(cluster_name(table, &format!("{field}.cluster"), cluster)?))
+            }
+            _ => Err(TableError::Target { field: field.to_owned() }),
+        }
+    }
+
+    /// Where a query goes whose draw is `draw`, from 0 to less than 1: groups get their shares of all draws.
+    pub(super) fn outcome(&self, draw: f64) -> Outcome {
+        let shares = match self {
+            Self::Cluster(name) => return Outcome::Cluster(name.clone()),
+            Self::Groups(shares) => shares,
+        };
+        let total: f64 = shares.iter().map(|(_, weight)| f64::from(*weight)).sum();
+        let mut left = draw.clamp(0.0, 1.0) * total;
+        let drawn = shares.iter().find(|(_, weight)| {
+            left -= f64::from(*weight);
+            left < 0.0
+        });
+        // Past the end by rounding, or by a draw of 1: the last one.
+        drawn.or(shares.last()).map_or(Outcome::NoRoute, |(group, _)| Outcome::Group(*group))
+    }
+}
+
+fn position(table: &RoutingTable, field: &str, name: &str) -> Result<usize, TableError> {
+    table.groups.iter().position(|group| group.name == name).ok_or_else(|| TableError::UnknownGroup {
+        field: field.to_owned(),
+        group: name.to_owned(),
+        known: table.groups.iter().map(|group| group.name.as_str()).collect::<Vec<_>>().join(", "),
+    })
+}
+
+fn cluster_name(table: &RoutingTable, field: &str, name: &str) -> Result<ClusterName, TableError> {
+    let mut clusters = table.groups.iter().flat_map(|group| &group.clusters).map(|cluster| &cluster.name);
+    clusters.clone().find(|known| known.as_str() == name).cloned().ok_or_else(|| TableError::UnknownCluster {
+        field: field.to_owned(),
+        cluster: name.to_owned(),
+        // A table may hold a thousand: a few show what names look like.
+        known: clusters.by_ref().take(20).map(ClusterName::as_str).collect::<Vec<_>>().join(", "),
+    })
+}
+
+/// The clusters of all groups by name.
+pub(super) fn clusters(table: &RoutingTable) -> Result<HashMap<ClusterName, Arc<Cluster>>, TableError> {
+    let mut clusters = HashMap::new();
+    for (index, group) in table.groups.iter().enumerate() {
+        if table.groups[..index].iter().any(|other| other.name == group.name) {
+            return Err(TableError::GroupTwice(group.name.clone()));
+        }
+        for cluster in &group.clusters {
+            check_cluster(table, &group.name, cluster)?;
+            if clusters.insert(cluster.name.clone(), Arc::new(cluster.clone())).is_some() {
+                return Err(TableError::ClusterTwice { group: group.name.clone(), cluster: cluster.name.clone() });
+            }
+        }
+    }
+    Ok(clusters)
+}
+
+fn check_cluster(table: &RoutingTable, group: &str, cluster: &Cluster) -> Result<(), TableError> {
+    for (field, url) in [("url", Some(&cluster.url)), ("clientUrl", cluster.client_url.as_ref())] {
+        if let Some(url) = url
+            && url.parse::<Address>().is_err()
+        {
+            let (group, cluster) = (group.to_owned(), cluster.name.clone());
+            return Err(TableError::Url { field, group, cluster, url: url.clone() });
+        }
+    }
+    match &cluster.ca {
+        Some(ca) if !table.certificates.contains_key(ca) => {
+            Err(TableError::Ca { group: group.to_owned(), cluster: cluster.name.clone(), ca: ca.clone() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The networks of `trustedProxies`; an address is a network of one.
+pub(super) fn networks(given: &[String]) -> Result<Vec<IpNet>, TableError> {
+    let network = |(index, text): (usize, &String)| {
+        let address = || text.parse::<IpAddr>().ok().map(IpNet::from);
+        let network = text.parse::<IpNet>().ok().or_else(address);
+        network.ok_or_else(|| TableError::TrustedProxy { index, given: text.clone() })
+    };
+    given.iter().enumerate().map(network).collect()
+}
+
+/// A host that clients may name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum AllowedHost {
+    /// In lower case.
+    Exact(String),
+    /// `.example.com` in lower case: any name that ends so.
+    Below(String),
+}
+
+impl AllowedHost {
+    /// Whether `host`, in lower case and without a port, is one.
+    pub(super) fn allows(&self, host: &str) -> bool {
+        match self {
+            Self::Exact(name) => name == host,
+            Self::Below(end) => host.len() > end.len() && host.ends_with(end.as_str()),
+        }
+    }
+}
+
+/// The hosts of `allowedHosts`.
+pub(super) fn hosts(given: &[String]) -> Result<Vec<AllowedHost>, TableError> {
+    let host = |(index, text): (usize, &String)| {
+        let refused = || TableError::AllowedHost { index, given: text.clone() };
+        let lower = text.to_ascii_lowercase();
+        let name = lower.strip_prefix("*.").unwrap_or(&lower);
+        // An address without scheme and port holds exactly what a Host may: a name, or an address of IPv4 or IPv6.
+        let address = format!("http://{name}").parse::<Address>().map_err(|_| refused())?;
+        match (address.authority().as_str() == name && address.host() == name, lower.strip_prefix('*')) {
+            (true, None) if !name.contains('*') => Ok(AllowedHost::Exact(lower)),
+            (true, Some(end)) if !name.contains('*') => Ok(AllowedHost::Below(end.to_owned())),
+            _ => Err(refused()),
+        }
+    };
+    given.iter().enumerate().map(host).collect()
+}
