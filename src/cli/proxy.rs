@@ -1,7 +1,10 @@
 //! `warren proxy`: wires a source of routing tables, the proxy and the admin server together.
 
 use std::{
+    fs::OpenOptions,
+    io,
     net::{Ipv4Addr, SocketAddr},
+    num::NonZeroUsize,
     path::PathBuf,
     sync::Arc,
     time::Duration,
@@ -12,16 +15,17 @@ use clap::Args;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
+    sync::oneshot,
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
 
 use super::Failure;
 use crate::{
-    follow::{self, ConfigMapSource, Listen, Publisher, Standalone, Tables},
-    proxy::{Proxy, Settings},
+    follow::{self, ConfigMapSource, Listen, Publisher, Standalone},
+    proxy::{Door, Proxy, Settings, Shard, Tls, TlsFiles},
     routing::Router,
-    telemetry::{Admin, Metrics, Token, admin},
+    telemetry::{Admin, Lines, Metrics, Token, admin},
 };
 
 const CLIENT_PORT: u16 = 8080;
@@ -54,6 +58,28 @@ pub(super) struct Arguments {
     /// --config and 0.0.0.0:9090 without].
     #[arg(long, value_name = "ADDR")]
     listen_admin: Option<SocketAddr>,
+    /// Certificate for clients, in PEM, with those between it and its CA: clients then connect by https, with HTTP/1.1
+    /// or HTTP/2. Read again when it changes.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Private key of --tls-cert, in PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// CA that clients' certificates must chain up to; clients without one are refused.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_client_ca: Option<PathBuf>,
+    /// Further addresses for clients, under names that routing rules may ask for.
+    #[arg(long, value_name = "NAME=ADDR", value_parser = parse_listener)]
+    listen: Vec<(String, SocketAddr)>,
+    /// Threads that serve clients, each with its own listener and connections [default: one per core].
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+    /// Where a line of JSON per request goes: `stderr`, `stdout`, `off`, or a file.
+    #[arg(long, value_name = "WHERE", default_value = "stderr")]
+    access_log: String,
+    /// The most bytes of a request's headers; a request with more gets 431. At most 2MiB.
+    #[arg(long, value_name = "SIZE", default_value = "256KiB", value_parser = parse_header_size)]
+    max_header_bytes: u32,
     /// How long connections are still accepted after SIGTERM, so that load balancers notice.
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = parse_duration)]
     drain_delay: Duration,
@@ -78,12 +104,12 @@ struct Source {
 
 /// Runs the proxy until SIGTERM or SIGINT and through its drain. A second signal ends the drain.
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("the threads could not be started")
-        .map_err(Failure::Runtime)?;
-    runtime.block_on(serve(arguments))
+    // Clients have threads of their own: this one follows the table, checks clusters and answers the admin port.
+    runtime().map_err(Failure::Runtime)?.block_on(serve(arguments))
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().context("a runtime could not be started")
 }
 
 /// A source of tables that is ready to be followed.
@@ -99,18 +125,19 @@ async fn serve(arguments: Arguments) -> Result<(), Failure> {
         Followed::ConfigMap(..) => None,
     };
     let (client, admin_address) = addresses(&arguments, standalone);
-    let clients = bind(client, "--listen-client").await?;
-    let admins = bind(admin_address, "--listen-admin").await?;
-    tracing::info!(%client, admin = %admin_address, version = env!("CARGO_PKG_VERSION"), "warren proxy");
+    let settings = settings(&arguments);
+    let tls = tls(&arguments).map_err(Failure::Usage)?;
+    let doors = doors(client, &arguments.listen, tls.as_ref(), settings.shards)?;
+    let admins = TcpListener::bind(admin_address)
+        .await
+        .with_context(|| format!("{admin_address} cannot be listened on; choose another with --listen-admin"))
+        .map_err(Failure::Usage)?;
+    let threads = settings.shards;
+    tracing::info!(%client, admin = %admin_address, threads, version = env!("CARGO_PKG_VERSION"), "warren proxy");
 
-    let settings = Settings {
-        drain_delay: arguments.drain_delay,
-        drain_timeout: arguments.drain_timeout,
-        max_statement_kept: arguments.max_statement_kept,
-        ..Settings::default()
-    };
     let mut metrics = Metrics::new();
-    let proxy = Proxy::new(settings, metrics.registry());
+    let access = access_log(&arguments.access_log).map_err(Failure::Usage)?;
+    let proxy = Proxy::new(settings, metrics.registry(), access);
     let admin = admin_of(&proxy, metrics, arguments.credentials_dir);
     let refusals = proxy.clone();
     let (publisher, tables) = follow::channel(move |_| refusals.table_refused());
@@ -121,22 +148,109 @@ async fn serve(arguments: Arguments) -> Result<(), Failure> {
     let mut tasks = JoinSet::new();
     tasks.spawn(follow_tables(followed, publisher, done.clone()));
     tasks.spawn(admin::serve(admins, admin, done.clone()));
+    let overseer = proxy.clone();
+    let over = done.clone();
+    tasks.spawn(async move { overseer.oversee(tables, over).await });
+    if let Some(tls) = tls {
+        tasks.spawn(tls.follow(done.clone()));
+    }
     let mut signals = Signals::new().map_err(Failure::Runtime)?;
-    run_to_the_end(&proxy, clients, tables, &mut signals, &stop).await;
+    let shards = start_shards(&proxy, doors, &stop).map_err(Failure::Runtime)?;
+    run_to_the_end(shards, &mut signals, &stop).await;
     done.cancel();
     while tasks.join_next().await.is_some() {}
     tracing::info!("done");
     Ok(())
 }
 
-async fn run_to_the_end(
+fn settings(arguments: &Arguments) -> Settings {
+    let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let default = Settings::default();
+    Settings {
+        drain_delay: arguments.drain_delay,
+        drain_timeout: arguments.drain_timeout,
+        max_statement_kept: arguments.max_statement_kept,
+        max_header_bytes: arguments.max_header_bytes,
+        // Who allows more of them in bytes means more of them in number.
+        max_headers: default.max_headers.max(arguments.max_header_bytes as usize / 256),
+        shards: arguments.threads.map_or_else(cores, NonZeroUsize::get),
+        ..default
+    }
+}
+
+fn tls(arguments: &Arguments) -> anyhow::Result<Option<Tls>> {
+    let (Some(certificate), Some(key)) = (arguments.tls_cert.clone(), arguments.tls_key.clone()) else {
+        return Ok(None);
+    };
+    let files = TlsFiles { certificate, key, client_ca: arguments.tls_client_ca.clone() };
+    Ok(Some(Tls::read(files).context("TLS for clients cannot be set up")?))
+}
+
+/// The doors of each shard.
+fn doors(
+    client: SocketAddr,
+    further: &[(String, SocketAddr)],
+    tls: Option<&Tls>,
+    shards: usize,
+) -> Result<Vec<Vec<Door>>, Failure> {
+    let mut of_shards: Vec<Vec<Door>> = (0..shards).map(|_| Vec::new()).collect();
+    let named = further.iter().map(|(name, address)| (Some(name), *address));
+    for (name, address) in std::iter::once((None, client)).chain(named) {
+        let flag = if name.is_some() { "--listen" } else { "--listen-client" };
+        let opened = Door::open(address, shards)
+            .with_context(|| format!("{address} cannot be listened on; choose another with {flag}"))
+            .map_err(Failure::Usage)?;
+        for (doors, door) in of_shards.iter_mut().zip(opened) {
+            let door = if let Some(name) = name { door.named(name.as_str()) } else { door };
+            let door = if let Some(tls) = tls { door.secured(tls.clone()) } else { door };
+            doors.push(door);
+        }
+    }
+    Ok(of_shards)
+}
+
+fn access_log(place: &str) -> anyhow::Result<Option<Lines>> {
+    let sink: Box<dyn io::Write + Send> = match place {
+        "off" => return Ok(None),
+        "stderr" => Box::new(io::stderr()),
+        "stdout" => Box::new(io::stdout()),
+        file => {
+            let opened = OpenOptions::new().create(true).append(true).open(file);
+            Box::new(opened.with_context(|| format!("--access-log: {file} cannot be written"))?)
+        }
+    };
+    Lines::new(sink).context("the access log's thread could not be started").map(Some)
+}
+
+/// Starts a thread per shard; each receiver ends with its thread.
+fn start_shards(
     proxy: &Proxy,
-    clients: TcpListener,
-    tables: Tables,
-    signals: &mut Signals,
+    doors: Vec<Vec<Door>>,
     stop: &CancellationToken,
-) {
-    let mut serving = std::pin::pin!(proxy.serve(clients, tables, stop.clone()));
+) -> anyhow::Result<Vec<oneshot::Receiver<()>>> {
+    let start = |(index, doors): (usize, Vec<Door>)| {
+        let (proxy, stop, runtime) = (proxy.clone(), stop.clone(), runtime()?);
+        let (ended, end) = oneshot::channel();
+        std::thread::Builder::new()
+            .name(format!("shard-{index}"))
+            .spawn(move || {
+                runtime.block_on(proxy.serve(Shard::new(index), doors, stop));
+                // Connections to coordinators are let go with the runtime.
+                drop(runtime);
+                drop(ended);
+            })
+            .context("a thread could not be started")?;
+        Ok(end)
+    };
+    doors.into_iter().enumerate().map(start).collect()
+}
+
+async fn run_to_the_end(shards: Vec<oneshot::Receiver<()>>, signals: &mut Signals, stop: &CancellationToken) {
+    let mut serving = std::pin::pin!(async {
+        for shard in shards {
+            let _: Result<(), oneshot::error::RecvError> = shard.await;
+        }
+    });
     tokio::select! {
         () = &mut serving => return,
         signal = signals.next() => tracing::info!(signal, "shutting down"),
@@ -183,13 +297,6 @@ fn addresses(arguments: &Arguments, standalone: Option<Listen>) -> (SocketAddr, 
     )
 }
 
-async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, Failure> {
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("{address} cannot be listened on; choose another with {flag}"))
-        .map_err(Failure::Usage)
-}
-
 fn admin_of(proxy: &Proxy, metrics: Metrics, credentials: Option<PathBuf>) -> Admin {
     let ready = proxy.clone();
     let admin = Admin::new(Arc::new(metrics)).ready_when(move || ready.readiness());
@@ -224,6 +331,18 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     let mend = || format!("{text:?} is no duration: write a number and a unit, as 500ms, 5s or 2m");
     let duration: jiff::SignedDuration = text.parse().map_err(|_| mend())?;
     duration.try_into().map_err(|_| mend())
+}
+
+fn parse_listener(text: &str) -> Result<(String, SocketAddr), String> {
+    let mend = || format!("{text:?} is no listener: write a name, '=' and an address, as bi=0.0.0.0:8081");
+    let (name, address) = text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or_else(mend)?;
+    Ok((name.to_owned(), address.parse().map_err(|_| mend())?))
+}
+
+fn parse_header_size(text: &str) -> Result<u32, String> {
+    let size = parse_size(text)?;
+    let fits = u32::try_from(size).ok().filter(|size| (8 * 1024..=2 * 1024 * 1024).contains(size));
+    fits.ok_or_else(|| format!("{text:?} must be from 8KiB to 2MiB"))
 }
 
 fn parse_size(text: &str) -> Result<usize, String> {

@@ -3,31 +3,31 @@
 
 use std::{
     sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use hyper_util::{
-    client::legacy::Client,
-    rt::{TokioExecutor, TokioTimer},
-};
+use http::{HeaderValue, Uri, uri::Scheme};
 use tokio::time::Instant;
 
-use super::{Settings, body::RequestBody, health::Health, tls, tls::Connector};
+use super::{
+    Settings, Shard,
+    chains::Chains,
+    connector::{self, Connector},
+    health::Health,
+    outside::Outside,
+    pool::Pool,
+    rewrite::Lead,
+};
 use crate::{
-    routing::{Address, Cluster, RoutingTable},
+    routing::{Address, Cluster, Load, RoutingTable},
     trino::ClusterName,
 };
 
-/// How long an idle connection is kept: less than servers and the tables of NAT usually allow.
-const POOL_IDLE: Duration = Duration::from_secs(20);
-
-/// The most idle connections that are kept for one cluster.
-const POOL_MAX_IDLE: usize = 256;
-
-pub(super) type HttpClient = Client<Connector, RequestBody>;
+/// No count of a coordinator: those have 32 bits.
+const NOT_SAID: u64 = u64::MAX;
 
 /// What a backend's connections depend on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,32 +50,53 @@ impl Origin {
 pub(super) struct Backend {
     pub name: ClusterName,
     pub health: Health,
+    pub chains: Chains,
+    /// What this cluster's requests say as their `Host`.
+    pub host: HeaderValue,
+    /// Where its requests come from, as Trino is told: `/c/<cluster>`.
+    pub prefix: String,
     origin: Origin,
-    client: Result<HttpClient, tls::Error>,
+    pool: Result<Arc<Pool>, connector::Error>,
+    /// It builds no URIs from forwarded headers: those in its pages are rewritten.
+    rewritten: AtomicBool,
+    /// A strategy looks at how many queries it has.
+    counted: AtomicBool,
     in_flight: AtomicUsize,
-    last_request: Mutex<Option<Instant>>,
+    reported: AtomicU64,
+    slow_start: Duration,
+    born: Instant,
+    /// Milliseconds from `born` to the last request, plus one; zero when there never was one.
+    last_request: AtomicU64,
 }
 
 impl Backend {
     pub(super) fn new(name: ClusterName, origin: Origin, settings: &Settings) -> Self {
-        let secure = *origin.address.scheme() == http::uri::Scheme::HTTPS;
-        let client = Connector::new(secure, origin.ca.as_deref(), settings.connect_timeout).map(|connector| {
-            Client::builder(TokioExecutor::new())
-                .timer(TokioTimer::new())
-                .pool_timer(TokioTimer::new())
-                .pool_idle_timeout(POOL_IDLE)
-                .pool_max_idle_per_host(POOL_MAX_IDLE)
-                .http1_max_headers(settings.max_headers)
-                .build(connector)
-        });
+        let secure = *origin.address.scheme() == Scheme::HTTPS;
+        let pool = Connector::new(secure, origin.ca.as_deref(), settings.connect_timeout)
+            .map(|connector| Pool::new(connector, uri(&origin.address), settings.max_headers, settings.shards + 1));
+        let authority = origin.address.authority().as_str();
         Self {
-            name,
             health: Health::default(),
+            chains: Chains::default(),
+            host: HeaderValue::from_str(authority).expect("an authority is visible ASCII"),
+            prefix: format!("/c/{name}"),
+            name,
             origin,
-            client,
+            pool,
+            rewritten: AtomicBool::new(false),
+            counted: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
-            last_request: Mutex::new(None),
+            reported: AtomicU64::new(NOT_SAID),
+            slow_start: settings.health.slow_start,
+            born: Instant::now(),
+            last_request: AtomicU64::new(0),
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn for_tests(name: &str, url: &str) -> Self {
+        let origin = Origin { address: url.parse().unwrap(), ca: None };
+        Self::new(name.parse().unwrap(), origin, &Settings::default())
     }
 
     pub(super) fn origin(&self) -> &Origin {
@@ -90,8 +111,38 @@ impl Backend {
     ///
     /// # Errors
     /// When its CA cannot be used.
-    pub(super) fn client(&self) -> Result<&HttpClient, tls::Error> {
-        self.client.as_ref().map_err(Clone::clone)
+    pub(super) fn pool(&self) -> Result<&Arc<Pool>, connector::Error> {
+        self.pool.as_ref().map_err(Clone::clone)
+    }
+
+    /// Whether the URIs in its pages are rewritten, since it builds none from forwarded headers.
+    pub(super) fn is_rewritten(&self) -> bool {
+        self.rewritten.load(Ordering::Relaxed)
+    }
+
+    /// Whether its URIs are rewritten from now on.
+    pub(super) fn set_rewritten(&self, rewritten: bool) {
+        if self.rewritten.swap(rewritten, Ordering::Relaxed) != rewritten && rewritten {
+            let cluster = &self.name;
+            tracing::warn!(%cluster, "the coordinator does not process forwarded headers: its URIs are rewritten, which \
+                costs CPU; set http-server.process-forwarded=true there");
+        }
+    }
+
+    /// Whether the coordinator is asked how many queries it has.
+    pub(super) fn is_counted(&self) -> bool {
+        self.counted.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is asked from now on.
+    pub(super) fn set_counted(&self, counted: bool) {
+        self.counted.store(counted, Ordering::Relaxed);
+    }
+
+    /// How its URIs become ones that lead through the gateway.
+    pub(super) fn lead(&self, outside: &Outside) -> Lead {
+        let to = format!("{}{}", outside.base(), self.prefix);
+        Lead { from: self.origin.address.to_string(), to }
     }
 
     /// Notes that a client's request went there.
@@ -113,10 +164,46 @@ impl Backend {
 
     /// How long no request of a client went there; none when there never was one.
     pub(super) fn idle(&self) -> Option<Duration> {
-        self.last_request.lock().unwrap_or_else(PoisonError::into_inner).map(|last| last.elapsed())
+        let last = self.last_request.load(Ordering::Relaxed).checked_sub(1)?;
+        Some(self.born.elapsed().saturating_sub(Duration::from_millis(last)))
+    }
+
+    /// What it does now; none if it is not healthy. The coordinator's own count, which other proxies' queries are in,
+    /// and what this proxy sent there since; without a count, what this proxy knows.
+    pub(super) fn load(&self) -> Option<Load> {
+        if !self.health.is_healthy() {
+            return None;
+        }
+        let known = u32::try_from(self.chains.len()).unwrap_or(u32::MAX);
+        let queries = self.reported().map_or(known, |reported| reported.saturating_add(self.chains.since_report()));
+        Some(Load { queries, factor: self.health.warmth(self.slow_start) })
+    }
+
+    /// How many queries the coordinator said it has, when it was last asked; none if it does not say.
+    pub(super) fn reported(&self) -> Option<u32> {
+        u32::try_from(self.reported.load(Ordering::Relaxed)).ok()
+    }
+
+    /// Takes in how many queries the coordinator says it has.
+    pub(super) fn report(&self, queries: Option<u32>) {
+        self.reported.store(queries.map_or(NOT_SAID, u64::from), Ordering::Relaxed);
+        self.chains.reported();
+    }
+
+    /// Lets go of what has grown old.
+    pub(super) fn tidy(&self, shards: usize) {
+        self.chains.age_out();
+        if let Ok(pool) = &self.pool {
+            (0..=shards).for_each(|shard| pool.trim(Shard::new(shard)));
+        }
     }
 
     fn touch(&self) {
-        *self.last_request.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        let now = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
+        self.last_request.store(now + 1, Ordering::Relaxed);
     }
+}
+
+fn uri(address: &Address) -> Uri {
+    address.to_string().parse().expect("an address is a URI by its type")
 }

@@ -1,4 +1,4 @@
-//! Bodies on their way through: frames pass as they come, and are never collected.
+//! Bodies of requests on their way to a coordinator: frames pass as they come, and are never collected.
 
 use std::{
     pin::Pin,
@@ -11,11 +11,10 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::time::{Duration, Instant};
 
-use super::{error::Cause, kept::Replay, observe::Observation};
+use super::{error::Cause, kept::Replay};
 
 /// The body of a request to a coordinator.
 #[derive(Debug)]
@@ -43,7 +42,7 @@ impl Progress {
         Arc::new(Self { last: Mutex::new(Instant::now()), failed: AtomicBool::new(false) })
     }
 
-    /// Ends once nothing of the body passed for `timeout`.
+    /// Ends once nothing of the body passed for `timeout`. The clock of a request without a body starts now.
     pub(super) async fn stalled(&self, timeout: Duration) {
         loop {
             let due = self.last() + timeout;
@@ -123,67 +122,6 @@ impl Body for RequestBody {
             Source::Nothing => SizeHint::with_exact(0),
             Source::Client(body) => body.size_hint(),
             Source::Kept(body) => body.size_hint(),
-        }
-    }
-}
-
-/// The body of a response to a client. It carries the request's observation, which ends with it.
-#[derive(Debug)]
-pub(super) struct ResponseBody {
-    source: Answer,
-    observation: Observation,
-}
-
-#[derive(Debug)]
-pub(super) enum Answer {
-    /// What the proxy says itself.
-    Own(Full<Bytes>),
-    /// What a coordinator says.
-    Coordinator(Incoming),
-}
-
-impl ResponseBody {
-    pub(super) fn new(source: Answer, observation: Observation) -> Self {
-        let mut body = Self { source, observation };
-        // Such a body may never be polled.
-        if body.is_end_stream() {
-            body.observation.complete();
-        }
-        body
-    }
-}
-
-impl Body for ResponseBody {
-    type Data = Bytes;
-    type Error = Cause;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cause>>> {
-        let this = self.get_mut();
-        let polled = match &mut this.source {
-            Answer::Own(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
-            Answer::Coordinator(body) => Pin::new(body).poll_frame(cx).map_err(Cause::from),
-        };
-        match &polled {
-            Poll::Ready(Some(Err(error))) => this.observation.broke(&**error),
-            Poll::Ready(None) => this.observation.complete(),
-            // A body of known length is not polled for its end.
-            Poll::Ready(Some(Ok(_))) if this.is_end_stream() => this.observation.complete(),
-            Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match &self.source {
-            Answer::Own(body) => body.is_end_stream(),
-            Answer::Coordinator(body) => body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match &self.source {
-            Answer::Own(body) => body.size_hint(),
-            Answer::Coordinator(body) => body.size_hint(),
         }
     }
 }

@@ -2,6 +2,9 @@
 
 use http::Method;
 
+use super::login::CALLBACK;
+use crate::trino::QueryId;
+
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Endpoint<'a> {
@@ -9,6 +12,8 @@ pub(super) enum Endpoint<'a> {
     Statement,
     /// The root's `/v1/info`, for any healthy cluster.
     Info,
+    /// A browser that comes back from an identity provider: a cookie names its cluster.
+    Callback,
     /// A request that names its cluster.
     OfCluster(OfCluster<'a>),
     /// Nothing that is served here.
@@ -24,7 +29,9 @@ pub(super) struct OfCluster<'a> {
     pub path: &'a str,
     pub kind: Kind,
     /// The query, if the path names one. Never its slug, which is a secret.
-    pub query: Option<&'a str>,
+    pub query: Option<QueryId>,
+    /// Whether the query is over once the coordinator says that this was done: a cancel of one stage is not its end.
+    pub ends: bool,
     pub retry: Retry,
 }
 
@@ -40,6 +47,9 @@ pub(super) enum Kind {
 }
 
 impl Kind {
+    /// All of them, in the order in which they are declared.
+    pub(super) const ALL: [Self; 6] = [Self::Statement, Self::Poll, Self::Cancel, Self::Spooled, Self::Ui, Self::Other];
+
     /// The word in metrics and logs.
     pub(super) fn as_str(self) -> &'static str {
         match self {
@@ -69,6 +79,7 @@ pub(super) fn classify<'a>(method: &Method, path: &'a str) -> Endpoint<'a> {
     match path {
         "/v1/statement" if method == Method::POST => return Endpoint::Statement,
         "/v1/info" if reads(method) => return Endpoint::Info,
+        CALLBACK if method == Method::GET => return Endpoint::Callback,
         _ => {}
     }
     let named = path.strip_prefix("/c/").filter(|_| is_plain(path)).and_then(|rest| rest.split_once('/'));
@@ -76,7 +87,10 @@ pub(super) fn classify<'a>(method: &Method, path: &'a str) -> Endpoint<'a> {
     let Some((kind, query, retry)) = allow(method, rest) else { return Endpoint::Unknown };
     // `named` split at the slash before `rest`: the path at the coordinator begins there.
     let path = &path[path.len() - rest.len() - 1..];
-    Endpoint::OfCluster(OfCluster { cluster, path, kind, query: query.filter(|id| is_query_id(id)), retry })
+    let ends = kind == Kind::Cancel && !rest.starts_with("v1/statement/executing/partialCancel/");
+    // What is no query's id must not be logged as one.
+    let query = query.and_then(|id| id.parse().ok());
+    Endpoint::OfCluster(OfCluster { cluster, path, kind, query, ends, retry })
 }
 
 /// The requests that a cluster serves to clients; `rest` is the path without its first slash.
@@ -142,11 +156,6 @@ fn is_harmless(digits: Option<&[u8]>) -> bool {
         && !matches!(digits.as_slice(), b"00" | b"25" | b"2e" | b"2f" | b"3b" | b"5c")
 }
 
-/// Whether a text may stand in a log as a query's id: letters, digits and `_`, as Trino makes them.
-fn is_query_id(id: &str) -> bool {
-    (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,10 +192,14 @@ mod tests {
         ] {
             let path = format!("/c/blue{rest}");
             let found = of_cluster(&method, &path);
+            let query = query.map(|id: &str| id.parse().unwrap());
             assert_eq!((found.cluster, found.path, found.kind, found.query), ("blue", &*rest, kind, query));
+            let partial = rest.contains("partialCancel");
+            assert_eq!(found.ends, kind == Kind::Cancel && !partial, "{rest}");
         }
         assert_eq!(classify(&Method::POST, "/v1/statement"), Endpoint::Statement);
         assert_eq!(classify(&Method::GET, "/v1/info"), Endpoint::Info);
+        assert_eq!(classify(&Method::GET, "/oauth2/callback"), Endpoint::Callback);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 
+use super::meters::Outcome;
 use crate::trino::ClusterName;
 
 pub(super) type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -28,9 +29,18 @@ pub enum Error {
     /// The request does not say validly which host it is for.
     #[error("the Host header is not valid")]
     BadHost,
+    /// A browser comes back from an identity provider, and no cookie says for which cluster.
+    #[error("the login did not begin here, or took too long")]
+    NoLogin,
     /// No rule says where a new query goes.
     #[error("no routing rule matches this query")]
     NoRoute,
+    /// A rule refuses a new query; this is what its user is told.
+    #[error("a routing rule rejected the query")]
+    Rejected(String),
+    /// The transaction of a new query was started by a cluster that the table no longer holds.
+    #[error("the transaction's cluster is gone")]
+    UnknownTransaction,
     /// Nowhere to send a request that any cluster could serve.
     #[error("no cluster is healthy")]
     NoHealthyCluster,
@@ -78,8 +88,8 @@ impl Error {
     /// The status that a client gets. A query that no rule matches is answered as Trino answers a failed query.
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::NoRoute => StatusCode::OK,
-            Self::BadHost | Self::ClientGone => StatusCode::BAD_REQUEST,
+            Self::NoRoute | Self::Rejected(_) | Self::UnknownTransaction => StatusCode::OK,
+            Self::BadHost | Self::NoLogin | Self::ClientGone => StatusCode::BAD_REQUEST,
             Self::NotFound | Self::NoCluster => StatusCode::NOT_FOUND,
             Self::Broken { .. } => StatusCode::BAD_GATEWAY,
             Self::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
@@ -91,14 +101,32 @@ impl Error {
         }
     }
 
+    /// How metrics and logs call it.
+    pub(super) fn outcome(&self) -> Outcome {
+        match self {
+            Self::NotFound
+            | Self::NoCluster
+            | Self::BadHost
+            | Self::NoLogin
+            | Self::NoRoute
+            | Self::Rejected(_)
+            | Self::UnknownTransaction => Outcome::Refused,
+            Self::ClientGone => Outcome::ClientGone,
+            _ => Outcome::Unavailable,
+        }
+    }
+
     /// The text that a client gets: nothing of the inside.
-    fn message(&self) -> &'static str {
+    fn message(&self) -> &str {
         match self {
             Self::NoTable => "this proxy has no routing table yet",
             Self::NotFound => "there is no such page; clients of Trino begin at POST /v1/statement",
             Self::NoCluster => "there is no such cluster; its queries, if any, are gone",
-            Self::BadHost => "the Host header is not valid",
+            Self::BadHost => "the Host header is not valid, or names a host that is not served here",
+            Self::NoLogin => "this login did not begin here, or took too long; begin again",
             Self::NoRoute => "No routing rule matches this query, and the gateway has no default group",
+            Self::Rejected(message) => message,
+            Self::UnknownTransaction => "The cluster of this transaction is gone, and the transaction with it",
             Self::NoHealthyCluster => "no cluster is healthy; try again soon",
             Self::AllFailed(_) | Self::Unavailable { .. } => "no cluster could take the query; try again soon",
             Self::Unreachable { .. } => "the query's cluster cannot be reached; try again soon",
@@ -110,8 +138,8 @@ impl Error {
 
     /// The whole response, but for what a failed query needs besides.
     pub(super) fn to_response(&self, request_id: &str) -> Response<Full<Bytes>> {
-        let (content_type, body) = match self {
-            Self::NoRoute => ("application/json", failed_query(self.message(), request_id)),
+        let (content_type, body) = match self.status() {
+            StatusCode::OK => ("application/json", self.to_failed_query(request_id)),
             _ => ("text/plain; charset=utf-8", format!("{} (request {request_id})\n", self.message())),
         };
         let mut response = Response::new(Full::new(Bytes::from(body)));
@@ -147,31 +175,39 @@ impl Error {
         }
         false
     }
+
+    /// A failed query as Trino's clients know it: `QueryResults` with an `error` and no `nextUri`. The fields that its
+    /// Java client requires are `id`, `infoUri` and `stats.state`; names and codes are those of Trino's
+    /// `StandardErrorCode` (476).
+    fn to_failed_query(&self, request_id: &str) -> String {
+        let (code, name) = match self {
+            Self::UnknownTransaction => (20, "UNKNOWN_TRANSACTION"),
+            _ => (31, "QUERY_REJECTED"),
+        };
+        let now = jiff::Timestamp::now().strftime("%Y%m%d_%H%M%S");
+        let suffix: String = request_id.chars().take(5).collect();
+        serde_json::json!({
+            "id": format!("{now}_00000_{suffix}"),
+            "infoUri": "http://localhost/",
+            "stats": stats_of_failed(),
+            "error": {
+                "message": format!("{} (request {request_id})", self.message()),
+                "errorCode": code,
+                "errorName": name,
+                "errorType": "USER_ERROR",
+            },
+            "warnings": [],
+        })
+        .to_string()
+    }
 }
 
-/// A failed query as Trino's clients know it: `QueryResults` with an `error` and no `nextUri`. The fields that its Java
-/// client requires are `id`, `infoUri` and `stats.state`; 31 is `QUERY_REJECTED` in Trino's StandardErrorCode.
-fn failed_query(message: &str, request_id: &str) -> String {
-    let now = jiff::Timestamp::now().strftime("%Y%m%d_%H%M%S");
-    let suffix: String = request_id.chars().take(5).collect();
+fn stats_of_failed() -> serde_json::Value {
     serde_json::json!({
-        "id": format!("{now}_00000_{suffix}"),
-        "infoUri": "http://localhost/",
-        "stats": {
-            "state": "FAILED", "queued": false, "scheduled": false, "nodes": 0, "totalSplits": 0, "queuedSplits": 0,
-            "runningSplits": 0, "completedSplits": 0, "planningTimeMillis": 0, "analysisTimeMillis": 0,
-            "cpuTimeMillis": 0, "wallTimeMillis": 0, "queuedTimeMillis": 0, "elapsedTimeMillis": 0,
-            "finishingTimeMillis": 0, "physicalInputTimeMillis": 0, "processedRows": 0, "processedBytes": 0,
-            "physicalInputBytes": 0, "physicalWrittenBytes": 0, "internalNetworkInputBytes": 0, "peakMemoryBytes": 0,
-            "spilledBytes": 0,
-        },
-        "error": {
-            "message": format!("{message} (request {request_id})"),
-            "errorCode": 31,
-            "errorName": "QUERY_REJECTED",
-            "errorType": "USER_ERROR",
-        },
-        "warnings": [],
+        "state": "FAILED", "queued": false, "scheduled": false, "nodes": 0, "totalSplits": 0, "queuedSplits": 0,
+        "runningSplits": 0, "completedSplits": 0, "planningTimeMillis": 0, "analysisTimeMillis": 0, "cpuTimeMillis": 0,
+        "wallTimeMillis": 0, "queuedTimeMillis": 0, "elapsedTimeMillis": 0, "finishingTimeMillis": 0,
+        "physicalInputTimeMillis": 0, "processedRows": 0, "processedBytes": 0, "physicalInputBytes": 0,
+        "physicalWrittenBytes": 0, "internalNetworkInputBytes": 0, "peakMemoryBytes": 0, "spilledBytes": 0,
     })
-    .to_string()
 }

@@ -2,18 +2,31 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, uri::PathAndQuery};
 use hyper::body::Incoming;
 
-use super::{Error, backend::Backend, body::RequestBody};
+use super::{
+    Error,
+    backend::Backend,
+    body::RequestBody,
+    pool::{Failure, Lease},
+    shard::Shard,
+};
 
 /// The head of a request to a coordinator; the same for each try, but for what names the cluster.
 #[derive(Clone, Debug)]
 pub(super) struct Head {
     pub method: Method,
     /// Path and query at the coordinator, as the client sent them.
-    pub target: String,
+    pub target: PathAndQuery,
     pub headers: HeaderMap<HeaderValue>,
+}
+
+/// A coordinator's answer, and the connection that it comes on.
+#[derive(Debug)]
+pub(super) struct Exchanged {
+    pub answer: Response<Incoming>,
+    pub lease: Lease,
 }
 
 /// Sends a request to `backend` and waits for the head of its answer, at most for `timeout` after the last byte of the
@@ -24,43 +37,34 @@ pub(super) struct Head {
 /// that.
 pub(super) async fn exchange(
     backend: &Backend,
+    shard: Shard,
     head: Head,
     body: RequestBody,
     timeout: Duration,
-) -> Result<Response<Incoming>, Error> {
+) -> Result<Exchanged, Error> {
     let unreachable = |source| Error::Unreachable { cluster: backend.name.clone(), source };
-    let client = backend.client().map_err(|error| unreachable(error.into()))?;
-    let Head { method, target, headers } = head;
+    let pool = backend.pool().map_err(|error| unreachable(error.into()))?;
     let progress = body.progress();
+    let Head { method, target, headers } = head;
     let mut request = Request::new(body);
     *request.method_mut() = method;
-    *request.uri_mut() = uri(backend, &target).map_err(|error| unreachable(error.into()))?;
-    *request.version_mut() = Version::HTTP_11;
+    *request.uri_mut() = Uri::from(target);
     *request.headers_mut() = headers;
     let answer = tokio::select! {
-        answer = client.request(request) => answer,
+        biased;
+        answer = pool.send(shard, request) => answer,
         () = progress.stalled(timeout) => return Err(Error::Timeout { cluster: backend.name.clone() }),
     };
-    answer.map_err(|error| {
-        if progress.client_failed() {
-            return Error::ClientGone;
+    match answer {
+        Ok((answer, lease)) => Ok(Exchanged { answer, lease }),
+        Err(_) if progress.client_failed() => Err(Error::ClientGone),
+        Err(Failure::Broken(error)) => Err(Error::Broken { cluster: backend.name.clone(), source: error.into() }),
+        Err(Failure::Connect(error)) => {
+            let error = unreachable(error);
+            if error.is_refused() {
+                backend.health.refused(&backend.name);
+            }
+            Err(error)
         }
-        if !error.is_connect() {
-            return Error::Broken { cluster: backend.name.clone(), source: error.into() };
-        }
-        let error = unreachable(error.into());
-        if error.is_refused() {
-            backend.health.refused(&backend.name);
-        }
-        error
-    })
-}
-
-fn uri(backend: &Backend, target: &str) -> Result<Uri, http::Error> {
-    let address = backend.address();
-    Uri::builder()
-        .scheme(address.scheme().clone())
-        .authority(address.authority().clone())
-        .path_and_query(target)
-        .build()
+    }
 }

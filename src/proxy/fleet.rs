@@ -11,10 +11,10 @@ use std::{
 use super::{
     Settings,
     backend::{Backend, Origin},
-    headers::Outside,
+    outside::Outside,
 };
 use crate::{
-    routing::{External, Load, Outcome, Pick, Router, Serving},
+    routing::{Load, Outcome, Pick, ProxyMode, Router, Serving, Strategy},
     trino::ClusterName,
 };
 
@@ -25,6 +25,8 @@ pub(super) struct Fleet {
     pub hash: String,
     /// What clients see, if the table says it.
     pub outside: Option<Outside>,
+    /// The clusters whose clients talk to them by themselves after the first call, and where.
+    direct: HashMap<ClusterName, Outside>,
     backends: HashMap<ClusterName, Arc<Backend>>,
     /// By the name of the group, so that a reload does not send everyone to the first cluster again.
     turns: HashMap<String, Arc<AtomicUsize>>,
@@ -43,12 +45,18 @@ impl Fleet {
                 before.and_then(|fleet| fleet.backend(cluster.name.as_str())).filter(|old| *old.origin() == origin);
             let backend =
                 same.cloned().unwrap_or_else(|| Arc::new(Backend::new(cluster.name.clone(), origin, settings)));
+            backend.set_counted(false);
             backends.insert(cluster.name.clone(), backend);
+        }
+        let counting = table.groups.iter().filter(|group| group.strategy == Strategy::LeastQueries);
+        for cluster in counting.flat_map(|group| &group.clusters) {
+            backends.get(&cluster.name).into_iter().for_each(|backend: &Arc<Backend>| backend.set_counted(true));
         }
         let turn = |name: &String| before.and_then(|fleet| fleet.turns.get(name)).cloned().unwrap_or_default();
         Self {
             hash: table.hash(),
-            outside: router.external().map(External::address).and_then(Outside::of),
+            outside: router.external().and_then(|external| Outside::of(external.address())?.below(external.prefix())),
+            direct: direct(&router),
             turns: table.groups.iter().map(|group| (group.name.clone(), turn(&group.name))).collect(),
             info_turn: before.map(|fleet| fleet.info_turn.clone()).unwrap_or_default(),
             backends,
@@ -66,16 +74,24 @@ impl Fleet {
         self.backends.get(name)
     }
 
-    /// The healthy clusters of an outcome, in the order in which a new query tries them.
+    /// What clients see of a cluster to which they talk by themselves after the first call.
+    pub(super) fn direct(&self, cluster: &ClusterName) -> Option<&Outside> {
+        self.direct.get(cluster)
+    }
+
+    /// The healthy clusters that take new queries where `outcome` leads, in the order in which one tries them.
     pub(super) fn candidates(&self, outcome: &Outcome) -> Vec<Arc<Backend>> {
         let group = if let Outcome::Group(group) = outcome { self.router.table().groups.get(*group) } else { None };
         let turn = group.and_then(|group| self.turns.get(&group.name));
         let turn = turn.map_or(0, |turn| turn.fetch_add(1, Ordering::Relaxed));
-        let names = self.router.candidates(outcome, Pick { turn, random: rand::random() }, |name| {
-            let healthy = self.backends.get(name).is_some_and(|backend| backend.health.is_healthy());
-            healthy.then(Load::default)
-        });
+        let pick = Pick { turn, random: rand::random() };
+        let names = self.router.candidates(outcome, pick, |name| self.load(name));
         names.into_iter().filter_map(|name| self.backends.get(name)).cloned().collect()
+    }
+
+    /// What a cluster does now; none if it is not healthy.
+    pub(super) fn load(&self, name: &ClusterName) -> Option<Load> {
+        self.backends.get(name).and_then(|backend| backend.load())
     }
 
     /// The healthy clusters of all groups, the next one in turn first.
@@ -93,4 +109,12 @@ impl Fleet {
         }
         healthy
     }
+}
+
+fn direct(router: &Router) -> HashMap<ClusterName, Outside> {
+    if router.table().proxy_mode == ProxyMode::ProxyAllCalls {
+        return HashMap::new();
+    }
+    let address = |cluster: &crate::routing::Cluster| Outside::direct(&cluster.client_url.as_ref()?.parse().ok()?);
+    router.clusters().filter_map(|cluster| Some((cluster.name.clone(), address(cluster)?))).collect()
 }

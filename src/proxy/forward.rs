@@ -3,19 +3,19 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{Request, Response};
+use http::{Request, uri::PathAndQuery};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::{
     Error,
+    ask::Ask,
     backend::Backend,
     body::RequestBody,
     endpoint::{OfCluster, Retry},
-    exchange::{Head, exchange},
-    gateway::Ask,
-    headers,
+    exchange::{Exchanged, Head, exchange},
+    headers, login, transaction,
 };
 
 /// The first pause before a further try; it doubles. Four of them fill most of the patience.
@@ -29,36 +29,57 @@ pub(super) async fn to_cluster(
     ask: &mut Ask<'_>,
     asked: OfCluster<'_>,
     request: Request<Incoming>,
-) -> Result<(Response<Incoming>, Arc<Backend>), Error> {
+) -> Result<Exchanged, Error> {
     let backend = ask.fleet.backend(asked.cluster).ok_or(Error::NoCluster)?.clone();
     let (parts, body) = request.into_parts();
-    let query = parts.uri.query().map_or_else(String::new, |query| format!("?{query}"));
-    let target = format!("{}{query}", asked.path);
-    let head = head_for(ask, &backend, Head { method: parts.method, target, headers: parts.headers });
-    let answer = if body.is_end_stream() && asked.retry != Retry::Never {
-        patiently(ask, &backend, asked.retry, head).await?
-    } else {
-        exchange(&backend, head, RequestBody::client(body), ask.settings.response_timeout).await?
+    let target = match parts.uri.query() {
+        Some(query) => PathAndQuery::try_from(format!("{}?{query}", asked.path)),
+        None => PathAndQuery::try_from(asked.path),
     };
-    Ok((answer, backend))
+    let target = target.map_err(|_| Error::NotFound)?;
+    let head = head_for(ask, &backend, Head { method: parts.method, target, headers: parts.headers });
+    if body.is_end_stream() && asked.retry != Retry::Never {
+        patiently(ask, &backend, asked.retry, head).await
+    } else {
+        let body = RequestBody::client(body);
+        exchange(&backend, ask.arrival.shard, head, body, ask.settings.response_timeout).await
+    }
+}
+
+/// Sends the request of a browser that comes back from an identity provider to the cluster that sent it there. Its
+/// coordinator shall build the same redirect URI as at the beginning: the gateway's, with nothing of a cluster in it.
+///
+/// # Errors
+/// When no cookie names a cluster, the table does not hold it, or it cannot be made to answer.
+pub(super) async fn to_callback(ask: &mut Ask<'_>, request: Request<Incoming>) -> Result<Exchanged, Error> {
+    let cluster = login::cluster_of(request.headers()).ok_or(Error::NoLogin)?;
+    let backend = ask.fleet.backend(cluster.as_str()).ok_or(Error::NoCluster)?.clone();
+    let (parts, _) = request.into_parts();
+    let target = match parts.uri.query() {
+        Some(query) => PathAndQuery::try_from(format!("{}?{query}", login::CALLBACK)),
+        None => PathAndQuery::try_from(login::CALLBACK),
+    };
+    let target = target.map_err(|_| Error::NotFound)?;
+    ask.observation.goes_to(&backend);
+    let mut headers = parts.headers;
+    headers::to_coordinator(&mut headers, &backend, &ask.outside.of_gateway(), &ask.forwarded_for);
+    patiently(ask, &backend, Retry::Unsent, Head { method: parts.method, target, headers }).await
 }
 
 /// Sends a request that any cluster can answer, and that has no body, to the healthy ones in turn until one answers.
 ///
 /// # Errors
 /// When none is healthy, or none can be made to answer.
-pub(super) async fn to_any(
-    ask: &mut Ask<'_>,
-    request: Request<Incoming>,
-) -> Result<(Response<Incoming>, Arc<Backend>), Error> {
+pub(super) async fn to_any(ask: &mut Ask<'_>, request: Request<Incoming>) -> Result<Exchanged, Error> {
     let (parts, _) = request.into_parts();
-    let target = parts.uri.path_and_query().map_or("/v1/info", |target| target.as_str()).to_owned();
+    let target = parts.uri.path_and_query().cloned().ok_or(Error::NotFound)?;
     let asked = Head { method: parts.method, target, headers: parts.headers };
     let mut last = Error::NoHealthyCluster;
     for backend in ask.fleet.any() {
         let head = head_for(ask, &backend, asked.clone());
-        match exchange(&backend, head, RequestBody::nothing(), ask.settings.response_timeout).await {
-            Ok(answer) => return Ok((answer, backend)),
+        let body = RequestBody::nothing();
+        match exchange(&backend, ask.arrival.shard, head, body, ask.settings.response_timeout).await {
+            Ok(answer) => return Ok(answer),
             Err(error) => last = error,
         }
     }
@@ -68,23 +89,21 @@ pub(super) async fn to_any(
 /// Makes the head of a client's request that of the request to `backend`, where it goes now.
 fn head_for(ask: &mut Ask<'_>, backend: &Arc<Backend>, mut head: Head) -> Head {
     ask.observation.goes_to(backend);
-    headers::to_coordinator(&mut head.headers, &backend.name, &ask.outside, ask.peer);
+    // The path says which cluster: what the id of a transaction says besides is for statements.
+    transaction::untag(&mut head.headers);
+    headers::to_coordinator(&mut head.headers, backend, &ask.outside, &ask.forwarded_for);
     head
 }
 
 /// Sends a request without a body, again and again for some seconds while its cluster cannot be reached: clients differ
 /// in how patient they are, and a coordinator's address may take a moment to lead to it.
-async fn patiently(
-    ask: &mut Ask<'_>,
-    backend: &Arc<Backend>,
-    retry: Retry,
-    head: Head,
-) -> Result<Response<Incoming>, Error> {
+async fn patiently(ask: &mut Ask<'_>, backend: &Arc<Backend>, retry: Retry, head: Head) -> Result<Exchanged, Error> {
     let give_up = Instant::now() + ask.settings.poll_patience;
     let mut pause = FIRST_PAUSE;
     let mut tries = 1;
     loop {
-        let answer = exchange(backend, head.clone(), RequestBody::nothing(), ask.settings.response_timeout).await;
+        let body = RequestBody::nothing();
+        let answer = exchange(backend, ask.arrival.shard, head.clone(), body, ask.settings.response_timeout).await;
         let error = match answer {
             Ok(answer) => return Ok(answer),
             Err(error) => error,

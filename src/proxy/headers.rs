@@ -3,93 +3,62 @@
 //! Everything passes, in its order and with its repetitions, but for: what is meant for one connection (RFC 9110,
 //! section 7.6.1), what clients claim about forwarding, and what only the nodes of a cluster may say to each other.
 
-use std::net::SocketAddr;
-
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Uri,
-    header::{CONNECTION, HOST, SET_COOKIE, TE, TRANSFER_ENCODING, UPGRADE},
-    uri::Authority,
+    HeaderMap, HeaderName, HeaderValue,
+    header::{ACCEPT_ENCODING, CONNECTION, HOST, LOCATION, SET_COOKIE, TE, TRANSFER_ENCODING, UPGRADE},
 };
 
-use crate::{routing::Address, trino::ClusterName};
+use super::{
+    backend::Backend,
+    outside::{Outside, X_FORWARDED_FOR},
+};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
-/// Where clients see the gateway: what Trino builds the URIs from that it hands out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Outside {
-    proto: HeaderValue,
-    host: HeaderValue,
-    port: HeaderValue,
-}
-
-impl Outside {
-    /// The address that the routing table gives.
-    pub(super) fn of(address: &Address) -> Option<Self> {
-        Self::new(address.scheme().as_str(), address.host(), address.port())
-    }
-
-    /// The address to which a request was sent: its own authority or `Host`, else where it arrived.
-    pub(super) fn seen_by(uri: &Uri, headers: &HeaderMap, local: SocketAddr) -> Option<Self> {
-        let host = || headers.get(HOST)?.to_str().ok()?.parse::<Authority>().ok();
-        match uri.authority().cloned().or_else(host) {
-            Some(authority) => Self::new("http", authority.host(), authority.port_u16().unwrap_or(80)),
-            None if headers.contains_key(HOST) => None,
-            // HTTP/1.0 knows no Host.
-            None => Self::new("http", &bracketed(local), local.port()),
-        }
-    }
-
-    fn new(proto: &str, host: &str, port: u16) -> Option<Self> {
-        Some(Self { proto: proto.parse().ok()?, host: host.parse().ok()?, port: HeaderValue::from(port) })
-    }
-}
-
-fn bracketed(address: SocketAddr) -> String {
-    match address {
-        SocketAddr::V4(v4) => v4.ip().to_string(),
-        SocketAddr::V6(v6) => format!("[{}]", v6.ip()),
-    }
-}
-
-/// Makes a client's request headers those of the request to `cluster`.
-pub(super) fn to_coordinator(headers: &mut HeaderMap, cluster: &ClusterName, outside: &Outside, peer: SocketAddr) {
+/// Makes a client's request headers those of the request to `backend`. `forwarded_for` is what the coordinator shall
+/// know of the way that the request came.
+pub(super) fn to_coordinator(
+    headers: &mut HeaderMap,
+    backend: &Backend,
+    outside: &Outside,
+    forwarded_for: &HeaderValue,
+) {
     let trailers = accepts_trailers(headers);
     drop_hop_by_hop(headers);
     let refused: Vec<HeaderName> = headers.keys().filter(|name| is_refused(name.as_str())).cloned().collect();
     for name in refused {
         headers.remove(name);
     }
-    // The client of the coordinator writes the coordinator's own.
-    headers.remove(HOST);
+    headers.insert(HOST, backend.host.clone());
     if trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
         headers.insert(CONNECTION, HeaderValue::from_static("te"));
     }
-    add_forwarded(headers, cluster, outside);
-    if let Ok(peer) = HeaderValue::from_str(&peer.ip().to_string()) {
-        headers.insert(HeaderName::from_static("x-forwarded-for"), peer);
+    if backend.is_rewritten() {
+        // It would refuse them; and of what is compressed no URI can be replaced.
+        headers.remove(ACCEPT_ENCODING);
+        return;
     }
+    outside.add_to(headers, backend);
+    headers.insert(X_FORWARDED_FOR, forwarded_for.clone());
 }
 
-/// Adds what makes `cluster` hand out URIs that lead back to it through this gateway.
-pub(super) fn add_forwarded(headers: &mut HeaderMap, cluster: &ClusterName, outside: &Outside) {
-    let prefix = HeaderValue::from_str(&prefix(cluster)).expect("a cluster's name is a DNS label");
-    for (name, value) in [
-        ("x-forwarded-proto", &outside.proto),
-        ("x-forwarded-host", &outside.host),
-        ("x-forwarded-port", &outside.port),
-        ("x-forwarded-prefix", &prefix),
-    ] {
-        headers.insert(HeaderName::from_static(name), value.clone());
-    }
-}
-
-/// Makes a coordinator's response headers those of the response to the client.
-pub(super) fn to_client(headers: &mut HeaderMap, cluster: &ClusterName) {
+/// Makes the response headers of `backend`'s coordinator those of the response to the client.
+pub(super) fn to_client(headers: &mut HeaderMap, backend: &Backend, outside: &Outside) {
     drop_hop_by_hop(headers);
-    let of_ui = |cookie: &HeaderValue| with_path_below(cookie, cluster);
+    if backend.is_rewritten()
+        && let Some(location) = headers.get(LOCATION).and_then(|location| location.to_str().ok())
+        && let Some(led) = backend.lead(outside).led(location)
+        && let Ok(led) = HeaderValue::try_from(led)
+    {
+        headers.insert(LOCATION, led);
+    }
+    if !headers.contains_key(SET_COOKIE) {
+        return;
+    }
+    let prefix = outside.path_of(backend);
+    let of_ui = |cookie: &HeaderValue| with_path_below(cookie, &prefix);
     if headers.get_all(SET_COOKIE).iter().any(|cookie| of_ui(cookie).is_some()) {
         let cookies: Vec<HeaderValue> = headers.get_all(SET_COOKIE).iter().cloned().collect();
         headers.remove(SET_COOKIE);
@@ -100,12 +69,8 @@ pub(super) fn to_client(headers: &mut HeaderMap, cluster: &ClusterName) {
     }
 }
 
-fn prefix(cluster: &ClusterName) -> String {
-    format!("/c/{cluster}")
-}
-
-/// The cookie for the place where the cluster's UI really is, if it is for `/ui`.
-fn with_path_below(cookie: &HeaderValue, cluster: &ClusterName) -> Option<HeaderValue> {
+/// The cookie for the place where the cluster's UI really is, `prefix`, if it is for `/ui`.
+fn with_path_below(cookie: &HeaderValue, prefix: &str) -> Option<HeaderValue> {
     let text = cookie.to_str().ok()?;
     let mut moved = false;
     let attributes: Vec<String> = text
@@ -115,7 +80,7 @@ fn with_path_below(cookie: &HeaderValue, cluster: &ClusterName) -> Option<Header
             // The first is the cookie itself, whatever its name.
             Some((name, path)) if index > 0 && name.trim().eq_ignore_ascii_case("path") && is_ui(path.trim()) => {
                 moved = true;
-                format!("{name}={}{}", prefix(cluster), path.trim())
+                format!("{name}={prefix}{}", path.trim())
             }
             _ => attribute.to_owned(),
         })
@@ -129,6 +94,7 @@ fn is_ui(path: &str) -> bool {
 
 /// Drops what is meant for one connection only: the fields that the RFC lists, and those that `Connection` names.
 fn drop_hop_by_hop(headers: &mut HeaderMap) {
+    // What is named there; most often nothing but a word that is no field.
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)
         .iter()
@@ -150,9 +116,18 @@ fn accepts_trailers(headers: &HeaderMap) -> bool {
 /// Whether a client may not say this: it is about forwarding, or between the nodes of a cluster. Servers that map
 /// headers to variables take `_` for `-`, so both are meant.
 fn is_refused(name: &str) -> bool {
-    let name = name.replace('_', "-");
-    matches!(name.as_str(), "forwarded" | "x-real-ip")
-        || ["x-forwarded-", "x-trino-internal-", "x-presto-internal-"].iter().any(|prefix| name.starts_with(prefix))
+    is(name, "forwarded")
+        || is(name, "x-real-ip")
+        || ["x-forwarded-", "x-trino-internal-", "x-presto-internal-"].iter().any(|prefix| begins(name, prefix))
+}
+
+fn is(name: &str, meant: &str) -> bool {
+    name.len() == meant.len() && begins(name, meant)
+}
+
+fn begins(name: &str, meant: &str) -> bool {
+    let dashed = name.bytes().map(|byte| if byte == b'_' { b'-' } else { byte });
+    name.len() >= meant.len() && dashed.take(meant.len()).eq(meant.bytes())
 }
 
 #[cfg(test)]
@@ -171,18 +146,22 @@ mod tests {
         headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect()
     }
 
-    fn blue() -> ClusterName {
-        "blue".parse().unwrap()
+    fn blue() -> Backend {
+        Backend::for_tests("blue", "http://10.0.0.1:8080")
+    }
+
+    fn outside() -> Outside {
+        Outside::of(&"https://trino.example.com".parse().unwrap()).unwrap()
     }
 
     fn sent(request: &[(&str, &str)]) -> Vec<(String, String)> {
         let mut headers = headers(request);
-        let outside = Outside::of(&"https://trino.example.com".parse().unwrap()).unwrap();
-        to_coordinator(&mut headers, &blue(), &outside, "10.1.2.3:999".parse().unwrap());
+        to_coordinator(&mut headers, &blue(), &outside(), &HeaderValue::from_static("10.1.2.3"));
         lines(&headers).into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
 
-    const ADDED: [(&str, &str); 5] = [
+    const ADDED: [(&str, &str); 6] = [
+        ("host", "10.0.0.1:8080"),
         ("x-forwarded-proto", "https"),
         ("x-forwarded-host", "trino.example.com"),
         ("x-forwarded-port", "443"),
@@ -249,7 +228,7 @@ mod tests {
             ("connection", "x-hop"),
             ("x-hop", "1"),
         ]);
-        to_client(&mut answer, &blue());
+        to_client(&mut answer, &blue(), &outside());
         assert_eq!(
             lines(&answer),
             [
@@ -260,17 +239,5 @@ mod tests {
                 ("set-cookie", "x=1; Path=/uix"),
             ]
         );
-    }
-
-    #[test]
-    fn a_request_tells_where_it_was_sent() {
-        let local = "[::1]:8080".parse().unwrap();
-        let seen = |uri: &str, lines: &[(&str, &str)]| Outside::seen_by(&uri.parse().unwrap(), &headers(lines), local);
-        assert_eq!(seen("/", &[("host", "a:8080")]), Outside::new("http", "a", 8080));
-        assert_eq!(seen("/", &[("host", "a")]), Outside::new("http", "a", 80));
-        assert_eq!(seen("/", &[("host", "[::2]:1")]), Outside::new("http", "[::2]", 1));
-        assert_eq!(seen("http://b:9/", &[("host", "a")]), Outside::new("http", "b", 9));
-        assert_eq!(seen("/", &[]), Outside::new("http", "[::1]", 8080));
-        assert_eq!(seen("/", &[("host", "a b")]), None);
     }
 }

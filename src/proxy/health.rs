@@ -10,19 +10,25 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, Request, StatusCode, header};
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Method, StatusCode,
+    header::{CONTENT_TYPE, HOST, LOCATION},
+    uri::PathAndQuery,
+};
 use http_body_util::{BodyExt as _, Limited};
-use hyper::body::Incoming;
 use serde::Deserialize;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    HealthChecks,
+    Error, HealthChecks, Settings, Shard,
     backend::Backend,
     body::RequestBody,
+    census,
     error::Cause,
-    headers::{Outside, add_forwarded},
+    exchange::{Exchanged, Head, exchange},
+    outside::Outside,
 };
 
 /// The most bytes of an answer that are read: a coordinator's is about 200.
@@ -58,7 +64,7 @@ pub(super) enum Reason {
     Redirect(StatusCode),
     /// It answered with something else than a coordinator's JSON.
     NotACoordinator,
-    /// It refuses forwarded headers, so it would hand out URIs that lead past the proxy.
+    /// It answers 406, with forwarded headers and without.
     NoForwarding,
     /// It did not answer in time.
     Timeout,
@@ -79,7 +85,7 @@ impl fmt::Display for Reason {
             }
             Self::NotACoordinator => f.write_str("GET /v1/info answered with something else than a coordinator's JSON"),
             Self::NoForwarding => {
-                f.write_str("the coordinator refuses X-Forwarded headers: set http-server.process-forwarded=true there")
+                f.write_str("GET /v1/info answered 406 with X-Forwarded headers and without: no coordinator does so")
             }
             Self::Timeout => f.write_str("GET /v1/info did not answer in time"),
             Self::Connection(cause) => write!(f, "no connection: {cause}"),
@@ -90,22 +96,34 @@ impl fmt::Display for Reason {
 #[derive(Debug, Default)]
 struct Tracker {
     state: State,
+    successes: u32,
     failures: u32,
+    /// Since when it is healthy again, if it was healthy before.
+    back_since: Option<Instant>,
+    was_healthy: bool,
 }
 
 impl Tracker {
     /// Takes in the result of a check; returns whether the state changed in kind, so that it is to be told.
-    fn observe(&mut self, result: Result<(), Reason>, allowed_failures: u32) -> bool {
+    fn observe(&mut self, result: Result<(), Reason>, checks: &HealthChecks) -> bool {
         match result {
             Ok(()) => {
                 self.failures = 0;
-                let changed = self.state != State::Healthy;
+                self.successes = self.successes.saturating_add(1);
+                // One that was never seen has nothing to make good.
+                let enough = self.state == State::Unknown || self.successes >= checks.successes;
+                if self.state == State::Healthy || !enough {
+                    return false;
+                }
                 self.state = State::Healthy;
-                changed
+                self.back_since = self.was_healthy.then(Instant::now);
+                self.was_healthy = true;
+                true
             }
             Err(reason) => {
+                self.successes = 0;
                 self.failures = self.failures.saturating_add(1);
-                if self.state == State::Healthy && self.failures < allowed_failures {
+                if self.state == State::Healthy && self.failures < checks.failures {
                     return false;
                 }
                 let told = match (&self.state, &reason) {
@@ -131,17 +149,26 @@ impl Health {
         self.tracker.lock().unwrap_or_else(PoisonError::into_inner).state.clone()
     }
 
+    /// How much of its share of new queries the cluster takes, from 0 to 1: one that came back warms up for
+    /// `slow_start`, since all would else go at once to the one with the fewest queries.
+    pub(super) fn warmth(&self, slow_start: Duration) -> f64 {
+        let since = self.tracker.lock().unwrap_or_else(PoisonError::into_inner).back_since;
+        let Some(since) = since.filter(|_| !slow_start.is_zero()) else { return 1.0 };
+        (since.elapsed().as_secs_f64() / slow_start.as_secs_f64()).clamp(0.1, 1.0)
+    }
+
     /// Takes the cluster out at once, as nobody listens there, and has it checked again soon.
     pub(super) fn refused(&self, cluster: &impl fmt::Display) {
         if self.is_healthy() {
-            self.observe(cluster, Err(Reason::Connection("connection refused".to_owned())), 0);
+            let at_once = HealthChecks { failures: 0, ..HealthChecks::default() };
+            self.observe(cluster, Err(Reason::Connection("connection refused".to_owned())), &at_once);
             self.recheck.notify_one();
         }
     }
 
-    fn observe(&self, cluster: &impl fmt::Display, result: Result<(), Reason>, allowed_failures: u32) {
+    fn observe(&self, cluster: &impl fmt::Display, result: Result<(), Reason>, checks: &HealthChecks) {
         let mut tracker = self.tracker.lock().unwrap_or_else(PoisonError::into_inner);
-        let changed = tracker.observe(result, allowed_failures);
+        let changed = tracker.observe(result, checks);
         self.healthy.store(tracker.state == State::Healthy, Ordering::Release);
         if changed {
             match &tracker.state {
@@ -156,17 +183,27 @@ impl Health {
 /// Checks `backend` again and again until `shutdown`; `told` is called after each check.
 pub(super) async fn watch(
     backend: Arc<Backend>,
-    checks: HealthChecks,
+    settings: Arc<Settings>,
     told: impl Fn(&Backend),
     shutdown: CancellationToken,
 ) {
+    let checks = &settings.health;
     let mut retry = checks.retry;
     loop {
         let result = tokio::select! {
             () = shutdown.cancelled() => return,
-            result = tokio::time::timeout(checks.timeout, check(&backend)) => result.unwrap_or(Err(Reason::Timeout)),
+            result = tokio::time::timeout(checks.timeout, check(&backend, &settings)) => {
+                result.unwrap_or(Err(Reason::Timeout))
+            }
         };
-        backend.health.observe(&backend.name, result, checks.failures);
+        backend.health.observe(&backend.name, result, checks);
+        if backend.health.is_healthy() && backend.is_counted() {
+            let counting = tokio::time::timeout(checks.timeout, census::take(&backend, &settings));
+            if counting.await.is_err() {
+                backend.report(None);
+            }
+        }
+        backend.tidy(settings.shards);
         told(&backend);
         let pause = if backend.health.is_healthy() {
             retry = checks.retry;
@@ -189,23 +226,69 @@ fn spread(pause: Duration) -> Duration {
     pause.mul_f64(0.9 + rand::random::<f64>() / 5.0)
 }
 
-async fn check(backend: &Backend) -> Result<(), Reason> {
-    let address = backend.address();
-    let client = backend.client().map_err(|error| Reason::Connection(error.to_string()))?;
-    let mut request = Request::new(RequestBody::nothing());
-    *request.uri_mut() = format!("{address}/v1/info").parse().map_err(|_| Reason::NotACoordinator)?;
-    // A coordinator that does not process these refuses them with 406.
-    if let Some(outside) = Outside::of(address) {
-        add_forwarded(request.headers_mut(), &backend.name, &outside);
+async fn check(backend: &Backend, settings: &Settings) -> Result<(), Reason> {
+    // One that comes back may have been set up anew.
+    if !backend.health.is_healthy() {
+        backend.set_rewritten(false);
     }
-    let response = client.request(request).await.map_err(|error| Reason::Connection(innermost(&error)))?;
-    let (head, body) = response.into_parts();
+    let info = PathAndQuery::from_static("/v1/info");
+    let (mut head, mut body) = ask(backend, settings, info.clone(), None).await?;
+    if head.status == StatusCode::NOT_ACCEPTABLE && !backend.is_rewritten() {
+        // It refuses forwarded headers. Maybe it answers without.
+        backend.set_rewritten(true);
+        (head, body) = ask(backend, settings, info, None).await?;
+    }
     match head.status {
-        StatusCode::OK => judge(&head.headers, body).await,
-        StatusCode::NOT_ACCEPTABLE => Err(Reason::NoForwarding),
-        status if status.is_redirection() => Err(Reason::Redirect(status)),
-        status => Err(Reason::Status(status)),
+        StatusCode::OK => judge(&head.headers, &body)?,
+        StatusCode::NOT_ACCEPTABLE => return Err(Reason::NoForwarding),
+        status if status.is_redirection() => return Err(Reason::Redirect(status)),
+        status => return Err(Reason::Status(status)),
     }
+    if !backend.health.is_healthy() && !backend.is_rewritten() {
+        backend.set_rewritten(ignores_prefix(backend, settings).await?);
+    }
+    Ok(())
+}
+
+/// Whether the coordinator takes forwarded headers and leaves the prefix out of its URIs: the redirect of its root to
+/// its UI tells (Trino 470 and 476: absolute, with the prefix).
+async fn ignores_prefix(backend: &Backend, settings: &Settings) -> Result<bool, Reason> {
+    let (head, _) = ask(backend, settings, PathAndQuery::from_static("/"), None).await?;
+    let location = head.headers.get(LOCATION).and_then(|location| location.to_str().ok());
+    let absolute = location.filter(|location| head.status.is_redirection() && location.contains("://"));
+    Ok(absolute.is_some_and(|location| !location.contains(&backend.prefix)))
+}
+
+/// Asks the coordinator for a page, as a client at the coordinator's own address would through this proxy.
+pub(super) async fn ask(
+    backend: &Backend,
+    settings: &Settings,
+    target: PathAndQuery,
+    user: Option<HeaderValue>,
+) -> Result<(http::response::Parts, Bytes), Reason> {
+    let mut headers = HeaderMap::new();
+    headers.insert(HOST, backend.host.clone());
+    if let Some(user) = user {
+        headers.insert("x-trino-user", user);
+    }
+    if let Some(outside) = Outside::of(backend.address())
+        && !backend.is_rewritten()
+    {
+        outside.add_to(&mut headers, backend);
+    }
+    let head = Head { method: Method::GET, target, headers };
+    // The checks run beside the shards, and have connections of their own.
+    let shard = Shard::new(settings.shards);
+    let asked = exchange(backend, shard, head, RequestBody::nothing(), settings.health.timeout).await;
+    let Exchanged { answer, lease } = asked.map_err(|error| match error {
+        Error::Timeout { .. } => Reason::Timeout,
+        error => Reason::Connection(innermost(&error)),
+    })?;
+    let (head, body) = answer.into_parts();
+    let body = Limited::new(body, MAX_INFO).collect().await;
+    let body = body.map_err(|error: Cause| Reason::Connection(innermost(&*error)))?;
+    lease.give_back();
+    Ok((head, body.to_bytes()))
 }
 
 /// What `/v1/info` says; see `io.trino.client.ServerInfo`, Trino 476.
@@ -214,14 +297,12 @@ struct Info {
     starting: bool,
 }
 
-async fn judge(headers: &HeaderMap, body: Incoming) -> Result<(), Reason> {
+fn judge(headers: &HeaderMap, body: &[u8]) -> Result<(), Reason> {
     let html = |value: &http::HeaderValue| value.as_bytes().starts_with(b"text/html");
-    if headers.get(header::CONTENT_TYPE).is_some_and(html) {
+    if headers.get(CONTENT_TYPE).is_some_and(html) {
         return Err(Reason::NotACoordinator);
     }
-    let body =
-        Limited::new(body, MAX_INFO).collect().await.map_err(|error: Cause| Reason::Connection(innermost(&*error)))?;
-    match serde_json::from_slice(&body.to_bytes()) {
+    match serde_json::from_slice(body) {
         Ok(Info { starting: false }) => Ok(()),
         Ok(Info { starting: true }) => Err(Reason::Starting),
         Err(_) => Err(Reason::NotACoordinator),
@@ -243,22 +324,53 @@ mod tests {
 
     #[test]
     fn one_success_brings_a_cluster_in_and_two_failures_take_it_out() {
+        let checks = HealthChecks { successes: 1, failures: 2, ..HealthChecks::default() };
         let mut tracker = Tracker::default();
-        assert!(tracker.observe(Err(Reason::Starting), 2));
-        assert!(!tracker.observe(Err(Reason::Starting), 2));
-        assert!(tracker.observe(Ok(()), 2));
-        assert!(!tracker.observe(Err(Reason::Timeout), 2));
+        assert!(tracker.observe(Err(Reason::Starting), &checks));
+        assert!(!tracker.observe(Err(Reason::Starting), &checks));
+        assert!(tracker.observe(Ok(()), &checks));
+        assert!(!tracker.observe(Err(Reason::Timeout), &checks));
         assert_eq!(tracker.state, State::Healthy);
-        assert!(!tracker.observe(Ok(()), 2));
-        assert!(!tracker.observe(Err(Reason::Timeout), 2));
-        assert!(tracker.observe(Err(Reason::Timeout), 2));
+        assert!(!tracker.observe(Ok(()), &checks));
+        assert!(!tracker.observe(Err(Reason::Timeout), &checks));
+        assert!(tracker.observe(Err(Reason::Timeout), &checks));
         assert_eq!(tracker.state, State::Unhealthy(Reason::Timeout));
+    }
+
+    #[test]
+    fn one_that_failed_must_succeed_as_often_as_asked_and_a_new_one_once() {
+        let checks = HealthChecks { successes: 3, failures: 1, ..HealthChecks::default() };
+        let mut tracker = Tracker::default();
+        assert!(tracker.observe(Ok(()), &checks));
+        assert!(tracker.observe(Err(Reason::Timeout), &checks));
+        assert!(!tracker.observe(Ok(()), &checks));
+        assert!(!tracker.observe(Ok(()), &checks));
+        assert!(!tracker.observe(Err(Reason::Timeout), &checks));
+        assert!(!tracker.observe(Ok(()), &checks));
+        assert!(!tracker.observe(Ok(()), &checks));
+        assert!(tracker.observe(Ok(()), &checks));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_came_back_warms_up_and_a_new_one_does_not() {
+        let (checks, slow_start) = (HealthChecks::default(), Duration::from_secs(10));
+        let health = Health::default();
+        health.observe(&"blue", Ok(()), &checks);
+        assert!(health.warmth(slow_start) >= 1.0);
+        health.refused(&"blue");
+        health.observe(&"blue", Ok(()), &checks);
+        assert!(health.warmth(slow_start) <= 0.1);
+        assert!(health.warmth(Duration::ZERO) >= 1.0);
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert!((health.warmth(slow_start) - 0.5).abs() < 0.01);
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert!(health.warmth(slow_start) >= 1.0);
     }
 
     #[test]
     fn a_refused_connection_takes_it_out_at_once() {
         let health = Health::default();
-        health.observe(&"blue", Ok(()), 2);
+        health.observe(&"blue", Ok(()), &HealthChecks::default());
         assert!(health.is_healthy());
         health.refused(&"blue");
         assert!(!health.is_healthy());
@@ -266,9 +378,9 @@ mod tests {
 
     #[test]
     fn the_same_trouble_is_told_once() {
-        let mut tracker = Tracker::default();
-        assert!(tracker.observe(Err(Reason::Connection("a".into())), 2));
-        assert!(!tracker.observe(Err(Reason::Connection("b".into())), 2));
-        assert!(tracker.observe(Err(Reason::Redirect(StatusCode::SEE_OTHER)), 2));
+        let (mut tracker, checks) = (Tracker::default(), HealthChecks::default());
+        assert!(tracker.observe(Err(Reason::Connection("a".into())), &checks));
+        assert!(!tracker.observe(Err(Reason::Connection("b".into())), &checks));
+        assert!(tracker.observe(Err(Reason::Redirect(StatusCode::SEE_OTHER)), &checks));
     }
 }

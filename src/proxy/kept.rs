@@ -11,7 +11,7 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::error::Cause;
+use super::{Error, error::Cause};
 
 /// A client's body that can be sent again from its beginning, for as long as no more than the bound of it has passed.
 #[derive(Debug)]
@@ -54,6 +54,14 @@ impl Kept {
         Self { state: Arc::new(Mutex::new(state)) }
     }
 
+    /// Reads what the client sends up to its end; none if that is over the limit. What was read is sent all the same.
+    ///
+    /// # Errors
+    /// When the client breaks off.
+    pub(super) async fn read(&self) -> Result<Option<Bytes>, Error> {
+        std::future::poll_fn(|cx| lock(&self.state).poll_read(cx)).await
+    }
+
     /// Whether another sending would be whole.
     pub(super) fn is_whole(&self) -> bool {
         !lock(&self.state).over
@@ -78,6 +86,24 @@ impl State {
         polled
     }
 
+    /// Reads ahead of any sending, until the end or until more than the limit is there; all of that is kept.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Error>> {
+        while !self.ended && !self.over {
+            match std::task::ready!(Pin::new(&mut self.client).poll_frame(cx)) {
+                None => self.ended = true,
+                Some(Err(_)) => return Poll::Ready(Err(Error::ClientGone)),
+                Some(Ok(frame)) => {
+                    if let Some(data) = frame.data_ref() {
+                        self.over = self.text.len() + data.len() > self.limit;
+                        self.text.extend_from_slice(data);
+                    }
+                    self.note(&frame);
+                }
+            }
+        }
+        Poll::Ready(Ok((!self.over).then(|| Bytes::copy_from_slice(&self.text))))
+    }
+
     fn keep(&mut self, frame: &Frame<Bytes>) {
         if let Some(data) = frame.data_ref() {
             if !self.over && self.text.len() + data.len() <= self.limit {
@@ -86,7 +112,12 @@ impl State {
                 self.over = true;
                 self.text = BytesMut::new();
             }
-        } else {
+        }
+        self.note(frame);
+    }
+
+    fn note(&mut self, frame: &Frame<Bytes>) {
+        if frame.is_trailers() {
             self.trailers = frame.trailers_ref().cloned();
         }
         self.ended |= self.client.is_end_stream();

@@ -1,6 +1,7 @@
 //! Connections of clients: accepted, served as HTTP/1.1 or HTTP/2, counted, and drained at the end.
 
 use std::{
+    io,
     net::SocketAddr,
     pin::Pin,
     sync::{
@@ -16,16 +17,15 @@ use hyper_util::{
     server::conn::auto,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     task::JoinSet,
     time::Instant,
 };
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Settings,
-    gateway::{Gateway, Phase},
-};
+use super::{Door, Settings, Shard, door::Tls, gateway::Gateway, outside::Arrival, patient::Patient};
 
 /// How often an HTTP/2 client is asked whether it is still there, and how long it may take to say so.
 const PING: Duration = Duration::from_secs(20);
@@ -35,27 +35,38 @@ const MAX_STREAMS: u32 = 1000;
 
 type Server = auto::Builder<TokioExecutor>;
 
-/// Serves clients on `listener` until `shutdown`, then drains.
-pub(super) async fn serve(gateway: Arc<Gateway>, listener: TcpListener, shutdown: CancellationToken) {
-    let server = Arc::new(server(&gateway.settings));
-    let closing = CancellationToken::new();
+/// Serves clients at `door` until `shutdown`, then drains.
+pub(super) async fn serve(gateway: Arc<Gateway>, shard: Shard, door: Door, shutdown: CancellationToken) {
+    let Door { listener, name, tls } = door;
+    let listener = match TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "a listener cannot be used"),
+    };
+    let context = Arc::new(Context {
+        server: server(&gateway.settings),
+        shard,
+        listener: name,
+        tls,
+        closing: CancellationToken::new(),
+        gateway,
+    });
+    let settings = &context.gateway.settings;
+    let most = settings.max_connections.div_ceil(settings.shards);
     let mut connections = JoinSet::new();
-    gateway.enter(Phase::Serving);
     let mut close_at = None;
     loop {
-        let room = connections.len() < gateway.settings.max_connections;
         tokio::select! {
             () = shutdown.cancelled(), if close_at.is_none() => {
-                gateway.enter(Phase::Draining);
-                tracing::info!(delay = ?gateway.settings.drain_delay, "draining: no longer ready, still serving");
-                close_at = Some(Instant::now() + gateway.settings.drain_delay);
+                if context.gateway.drain() {
+                    tracing::info!(delay = ?settings.drain_delay, "draining: no longer ready, still serving");
+                }
+                close_at = Some(Instant::now() + settings.drain_delay);
             }
             () = sleep_until(close_at) => break,
             Some(_) = connections.join_next() => {}
-            accepted = listener.accept(), if room => match accepted {
+            accepted = listener.accept(), if connections.len() < most => match accepted {
                 Ok((stream, peer)) => {
-                    let connection = Connection { gateway: gateway.clone(), peer, closing: closing.clone() };
-                    connections.spawn(connection.serve(stream, server.clone()));
+                    connections.spawn(connection(context.clone(), stream, peer));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -67,9 +78,9 @@ pub(super) async fn serve(gateway: Arc<Gateway>, listener: TcpListener, shutdown
     }
     drop(listener);
     tracing::info!(connections = connections.len(), "draining: no new connections, running requests go on");
-    closing.cancel();
+    context.closing.cancel();
     let ended = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(gateway.settings.drain_timeout, ended).await.is_err() {
+    if tokio::time::timeout(settings.drain_timeout, ended).await.is_err() {
         tracing::warn!(connections = connections.len(), "the time to drain is over: open connections are cut");
         connections.shutdown().await;
     }
@@ -101,63 +112,96 @@ fn server(settings: &Settings) -> Server {
     server
 }
 
-/// One connection of a client.
-struct Connection {
+/// What all connections of a door share.
+struct Context {
     gateway: Arc<Gateway>,
-    peer: SocketAddr,
+    server: Server,
+    shard: Shard,
+    listener: Option<Arc<str>>,
+    tls: Option<Tls>,
     closing: CancellationToken,
 }
 
-impl Connection {
-    async fn serve(self, stream: TcpStream, server: Arc<Server>) {
-        let Ok(local) = stream.local_addr() else { return };
-        // Answers are short and awaited: waiting for more to send would only delay them.
-        let _ = stream.set_nodelay(true);
-        let observer = self.gateway.observer.clone();
-        observer.connections.inc();
-        let asked = Arc::new(AtomicBool::new(false));
-        let service = {
-            let (gateway, peer, asked) = (self.gateway.clone(), self.peer, asked.clone());
-            service_fn(move |request| {
-                asked.store(true, Ordering::Relaxed);
-                let gateway = gateway.clone();
-                async move { gateway.handle(request, peer, local).await }
-            })
-        };
-        let mut connection = std::pin::pin!(server.serve_connection(TokioIo::new(stream), service));
-        let ended = self.drive(connection.as_mut(), &asked).await;
-        if let Err(error) = ended {
-            tracing::debug!(peer = %self.peer, error, "a client's connection broke");
-        }
-        observer.connections.dec();
+async fn connection(context: Arc<Context>, stream: TcpStream, peer: SocketAddr) {
+    let Ok(local) = stream.local_addr() else { return };
+    // Answers are short and awaited: waiting for more to send would only delay them.
+    let _ = stream.set_nodelay(true);
+    let meters = &context.gateway.observer.meters;
+    meters.connections.inc();
+    let secure = context.tls.is_some();
+    let arrival =
+        Arrival { shard: context.shard, peer, local, secure, server_name: None, listener: context.listener.clone() };
+    let stream = Patient::new(stream, context.gateway.settings.write_timeout);
+    let ended = match &context.tls {
+        None => serve_http(&context, stream, arrival).await,
+        Some(tls) => match handshake(tls, stream, context.gateway.settings.header_timeout).await {
+            Ok(stream) => {
+                let server_name = stream.get_ref().1.server_name().map(Into::into);
+                serve_http(&context, stream, Arrival { server_name, ..arrival }).await
+            }
+            Err(error) => {
+                meters.tls_failures.inc();
+                Err(format!("TLS: {error}"))
+            }
+        },
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%peer, error, "a client's connection broke");
     }
+    meters.connections.dec();
+}
 
-    /// Drives a connection to its end, and begins that end when the proxy closes.
-    async fn drive<C>(&self, mut connection: Pin<&mut C>, asked: &AtomicBool) -> Result<(), String>
-    where
-        C: hyper_util::server::graceful::GracefulConnection,
-        C::Error: std::fmt::Display,
-    {
-        let told = |ended: Result<(), C::Error>| ended.map_err(|error| error.to_string());
-        // hyper's own deadline for a request's head begins only once it knows which HTTP is spoken.
-        let first_request = tokio::time::sleep(self.gateway.settings.header_timeout);
-        tokio::select! {
-            ended = connection.as_mut() => return told(ended),
-            () = self.closing.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                return told(connection.await);
-            }
-            () = first_request => {}
+async fn handshake<S>(tls: &Tls, stream: S, deadline: Duration) -> io::Result<tokio_rustls::server::TlsStream<S>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let shaken = tokio::time::timeout(deadline, TlsAcceptor::from(tls.config()).accept(stream));
+    shaken.await.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "no handshake in time")))
+}
+
+async fn serve_http<S>(context: &Context, stream: S, arrival: Arrival) -> Result<(), String>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let asked = Arc::new(AtomicBool::new(false));
+    let arrival = Arc::new(arrival);
+    let service = {
+        let (gateway, asked) = (context.gateway.clone(), asked.clone());
+        service_fn(move |request| {
+            asked.store(true, Ordering::Relaxed);
+            let (gateway, arrival) = (gateway.clone(), arrival.clone());
+            async move { gateway.handle(request, &arrival).await }
+        })
+    };
+    let mut connection = std::pin::pin!(context.server.serve_connection(TokioIo::new(stream), service));
+    drive(context, connection.as_mut(), &asked).await
+}
+
+/// Drives a connection to its end, and begins that end when the proxy closes.
+async fn drive<C>(context: &Context, mut connection: Pin<&mut C>, asked: &AtomicBool) -> Result<(), String>
+where
+    C: hyper_util::server::graceful::GracefulConnection,
+    C::Error: std::fmt::Display,
+{
+    let told = |ended: Result<(), C::Error>| ended.map_err(|error| error.to_string());
+    // hyper's own deadline for a request's head begins only once it knows which HTTP is spoken.
+    let first_request = tokio::time::sleep(context.gateway.settings.header_timeout);
+    tokio::select! {
+        ended = connection.as_mut() => return told(ended),
+        () = context.closing.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            return told(connection.await);
         }
-        if !asked.load(Ordering::Relaxed) {
-            return Err("no request came in time".to_owned());
-        }
-        tokio::select! {
-            ended = connection.as_mut() => told(ended),
-            () = self.closing.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                told(connection.await)
-            }
+        () = first_request => {}
+    }
+    if !asked.load(Ordering::Relaxed) {
+        return Err("no request came in time".to_owned());
+    }
+    tokio::select! {
+        ended = connection.as_mut() => told(ended),
+        () = context.closing.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            told(connection.await)
         }
     }
 }

@@ -5,8 +5,14 @@
 //! proxy keeps nothing: any replica serves any request of any query. Bodies stream in both directions and are never
 //! collected. Nothing here knows of Kubernetes: routing tables come in through a watch channel.
 
+mod answer;
+mod ask;
 mod backend;
 mod body;
+mod census;
+mod chains;
+mod connector;
+mod door;
 mod endpoint;
 mod error;
 mod exchange;
@@ -17,11 +23,23 @@ mod headers;
 mod health;
 mod kept;
 mod listen;
+mod login;
+mod meters;
 mod observe;
+mod outside;
+mod oversee;
+mod patient;
+mod peek;
+mod pool;
+mod report;
+mod rewrite;
 mod settings;
+mod shard;
 mod statement;
-mod tls;
+mod transaction;
 
+pub use door::{Door, Tls, TlsError, TlsFiles};
 pub use error::Error;
 pub use gateway::Proxy;
 pub use settings::{HealthChecks, Settings};
+pub use shard::Shard;

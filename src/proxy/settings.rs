@@ -28,6 +28,12 @@ pub struct Settings {
     pub poll_tries: u32,
     /// How long after its arrival such a poll is given up.
     pub poll_patience: Duration,
+    /// The longest that a client may take to send the whole body of a request.
+    pub body_timeout: Duration,
+    /// How long a client may take none of an answer that is there for it.
+    pub write_timeout: Duration,
+    /// How many threads serve clients, each with its own runtime, listener and connections.
+    pub shards: usize,
     /// How clusters are checked.
     pub health: HealthChecks,
     /// How long connections are still accepted after the shutdown began, so that load balancers notice it.
@@ -49,6 +55,10 @@ pub struct HealthChecks {
     pub timeout: Duration,
     /// How many failures in a row take a healthy cluster out. A refused connection does so at once.
     pub failures: u32,
+    /// How many successes in a row bring a cluster back that had failed.
+    pub successes: u32,
+    /// For how long a cluster that came back takes less than its share of new queries, growing to the whole of it.
+    pub slow_start: Duration,
 }
 
 impl Default for Settings {
@@ -64,6 +74,9 @@ impl Default for Settings {
             response_timeout: Duration::from_mins(2),
             poll_tries: 5,
             poll_patience: Duration::from_secs(5),
+            body_timeout: Duration::from_mins(5),
+            write_timeout: Duration::from_mins(1),
+            shards: 1,
             health: HealthChecks::default(),
             drain_delay: Duration::from_secs(5),
             drain_timeout: Duration::from_mins(2),
@@ -79,6 +92,8 @@ impl Default for HealthChecks {
             max_retry: Duration::from_secs(1),
             timeout: Duration::from_secs(2),
             failures: 2,
+            successes: 1,
+            slow_start: Duration::from_secs(30),
         }
     }
 }

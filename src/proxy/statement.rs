@@ -2,67 +2,143 @@
 //!
 //! That is safe for `POST /v1/statement` alone: Trino only registers the query then, and starts it at the first poll
 //! (measured on 470 and 476). A query that was registered and never polled is dropped by its cluster after some
-//! minutes.
+//! minutes. Within a transaction nothing is tried twice: a query that fails so would take the transaction with it.
 
 use std::sync::Arc;
 
-use http::{Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode, header::HOST, uri::PathAndQuery};
 use hyper::body::Incoming;
 
 use super::{
     Error,
+    ask::Ask,
     backend::Backend,
     body::RequestBody,
-    exchange::{Head, exchange},
-    gateway::Ask,
+    exchange::{Exchanged, Head, exchange},
     headers,
     kept::Kept,
+    transaction,
 };
-use crate::routing::Outcome;
+use crate::routing::{Decision, Facts, Origin, Outcome, Statement, Unread};
 
-/// Sends a new query to a healthy cluster of the group that the rules give it.
+/// A new query on its way.
+struct NewQuery {
+    head: Head,
+    text: Kept,
+    /// The clusters that may take it, in the order in which they are tried.
+    candidates: Vec<Arc<Backend>>,
+    /// Whether it may be sent to the same cluster twice.
+    may_repeat: bool,
+}
+
+/// Sends a new query to a healthy cluster of the group that the rules give it, or to the cluster of its transaction.
 ///
 /// # Errors
-/// When nothing matches it, no cluster is healthy, or every one that could be tried failed.
-pub(super) async fn submit(
-    ask: &mut Ask<'_>,
-    request: Request<Incoming>,
-) -> Result<(Response<Incoming>, Arc<Backend>), Error> {
-    let outcome = ask.fleet.router.route(rand::random());
-    if outcome == Outcome::NoRoute {
-        return Err(Error::NoRoute);
+/// When a rule rejects it, nothing matches it, no cluster is healthy, or every one that could be tried failed.
+pub(super) async fn submit(ask: &mut Ask<'_>, request: Request<Incoming>) -> Result<Exchanged, Error> {
+    let (mut parts, body) = request.into_parts();
+    let text = Kept::new(body, ask.settings.max_statement_kept);
+    let transaction = transaction::untag(&mut parts.headers);
+    let outcome = match decide(ask, &parts.headers, &text).await? {
+        Outcome::Reject { message } => return Err(Error::Rejected(message)),
+        Outcome::NoRoute if transaction.is_none() => return Err(Error::NoRoute),
+        outcome => outcome,
+    };
+    let candidates = match &transaction {
+        Some(cluster) => vec![ask.fleet.backend(cluster).ok_or(Error::UnknownTransaction)?.clone()],
+        None => candidates(ask, &outcome)?,
+    };
+    let target = PathAndQuery::from_static("/v1/statement");
+    let head = Head { method: Method::POST, target, headers: parts.headers };
+    send(ask, NewQuery { head, text, candidates, may_repeat: transaction.is_none() }).await
+}
+
+/// What becomes of a query with these headers and this text.
+async fn decide(ask: &mut Ask<'_>, headers: &HeaderMap, text: &Kept) -> Result<Outcome, Error> {
+    let router = &ask.fleet.router;
+    let draw = rand::random();
+    // Without rules, what they would see need not be gathered.
+    if router.table().routing.rules.is_empty() {
+        return Ok(router.route(draw));
     }
-    let mut candidates = ask.fleet.candidates(&outcome);
-    if candidates.is_empty() {
-        return Err(Error::NoHealthyCluster);
+    let statement = if router.reads_sql() { read(ask, text).await? } else { Statement::Unread(Unread::NotAsked) };
+    let Decision { rule, outcome, faults } = router.decide(&Facts::of(headers, origin(ask, headers), statement), draw);
+    for fault in faults {
+        let request = ask.observation.id();
+        tracing::warn!(request, rule = &*fault.rule, fault = fault.message, "a routing rule failed");
     }
-    let (parts, body) = request.into_parts();
-    let target = parts.uri.path_and_query().map_or("/v1/statement", |target| target.as_str()).to_owned();
-    let statement = Kept::new(body, ask.settings.max_statement_kept);
-    let mut may_repeat_last = true;
+    if let Some(rule) = rule {
+        ask.observation.by_rule(rule);
+    }
+    Ok(outcome)
+}
+
+fn origin(ask: &Ask<'_>, headers: &HeaderMap) -> Origin {
+    let arrival = ask.arrival;
+    let host = headers.get(HOST).is_some().then(|| ask.outside.host().to_owned());
+    Origin {
+        remote: ask.client,
+        listener: arrival.listener.as_deref().map(str::to_owned),
+        port: arrival.local.port(),
+        host,
+        sni: arrival.server_name.as_deref().map(str::to_owned),
+        now: jiff::Timestamp::now(),
+    }
+}
+
+/// The statement, for rules that look at it.
+async fn read(ask: &Ask<'_>, text: &Kept) -> Result<Statement, Error> {
+    let whole = tokio::time::timeout(ask.settings.body_timeout, text.read());
+    match whole.await.map_err(|_| Error::ClientGone)?? {
+        None => Ok(Statement::Unread(Unread::TooLarge)),
+        Some(bytes) => Ok(match String::from_utf8(bytes.into()) {
+            Ok(text) => Statement::Text(text),
+            Err(_) => Statement::Unread(Unread::NotText),
+        }),
+    }
+}
+
+/// The healthy clusters of where the query goes, else of the fallback.
+fn candidates(ask: &Ask<'_>, outcome: &Outcome) -> Result<Vec<Arc<Backend>>, Error> {
+    let fleet = ask.fleet;
+    let first = fleet.candidates(outcome);
+    if !first.is_empty() {
+        return Ok(first);
+    }
+    let second = fleet.router.fallback(rand::random()).map(|outcome| fleet.candidates(&outcome));
+    second.filter(|second| !second.is_empty()).ok_or(Error::NoHealthyCluster)
+}
+
+/// Sends a query to its first candidate, and to the next ones while none takes it.
+async fn send(ask: &mut Ask<'_>, query: NewQuery) -> Result<Exchanged, Error> {
+    let NewQuery { head, text, mut candidates, mut may_repeat } = query;
     let mut next = 0;
     loop {
         let backend = candidates[next].clone();
         next += 1;
         ask.observation.goes_to(&backend);
-        let mut headers = parts.headers.clone();
-        headers::to_coordinator(&mut headers, &backend.name, &ask.outside, ask.peer);
-        let head = Head { method: parts.method.clone(), target: target.clone(), headers };
-        let body = RequestBody::kept(statement.send());
-        let error = match exchange(&backend, head, body, ask.settings.statement_timeout).await {
-            Ok(answer) if !cannot_take(answer.status()) => return Ok((answer, backend)),
+        let mut head = head.clone();
+        let direct = ask.fleet.direct(&backend.name);
+        if direct.is_some() {
+            ask.observation.is_first_call_only();
+        }
+        let outside = direct.unwrap_or(&ask.outside);
+        headers::to_coordinator(&mut head.headers, &backend, outside, &ask.forwarded_for);
+        let body = RequestBody::kept(text.send());
+        let error = match exchange(&backend, ask.arrival.shard, head, body, ask.settings.statement_timeout).await {
+            Ok(taken) if !cannot_take(taken.answer.status()) => return Ok(taken),
             // It cannot be sent to anyone else: the client shall see what this one said.
-            Ok(answer) if !statement.is_whole() => return Ok((answer, backend)),
-            Ok(answer) => Error::Unavailable { cluster: backend.name.clone(), status: answer.status() },
+            Ok(taken) if !text.is_whole() => return Ok(taken),
+            Ok(refused) => Error::Unavailable { cluster: backend.name.clone(), status: refused.answer.status() },
             Err(Error::ClientGone) => return Err(Error::ClientGone),
             Err(error) => error,
         };
         // A pooled connection may have been closed while it idled: that alone shall not fail a group of one cluster.
-        if next == candidates.len() && may_repeat_last && matches!(error, Error::Broken { .. }) {
-            may_repeat_last = false;
+        if next == candidates.len() && may_repeat && matches!(error, Error::Broken { .. }) {
+            may_repeat = false;
             candidates.push(backend);
         }
-        if next == candidates.len() || !statement.is_whole() {
+        if next == candidates.len() || !text.is_whole() {
             return Err(Error::AllFailed(Box::new(error)));
         }
         tracing::warn!(request = ask.observation.id(), fault = error.chain(), "a new query is tried once more");

@@ -2,10 +2,12 @@
 //! Kubernetes: both planes use it, each with its own metrics and its own idea of readiness.
 
 pub mod admin;
+mod lines;
 pub mod logs;
 mod metrics;
 mod token;
 
 pub use admin::Admin;
+pub use lines::Lines;
 pub use metrics::Metrics;
 pub use token::Token;

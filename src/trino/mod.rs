@@ -2,10 +2,12 @@
 
 mod name;
 pub mod properties;
+mod query;
 pub mod sql;
 pub mod startup;
 
 pub use name::{ClusterName, InvalidClusterName};
+pub use query::{InvalidQueryId, QueryId};
 
 /// The port on which coordinator and workers speak HTTP, as in the official image.
 pub const HTTP_PORT: i32 = 8080;

@@ -11,13 +11,13 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     sync::watch,
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
 use warren::{
-    proxy::{HealthChecks, Proxy, Settings},
+    proxy::{Door, HealthChecks, Proxy, Settings, Shard},
     routing::{Router, RoutingTable},
     telemetry::Metrics,
 };
@@ -66,15 +66,27 @@ impl Gateway {
     }
 
     pub(crate) async fn with(settings: Settings, table: Option<Value>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        Self::at(Door::open("127.0.0.1:0".parse().unwrap(), 1).unwrap().remove(0), settings, table).await
+    }
+
+    pub(crate) async fn at(door: Door, settings: Settings, table: Option<Value>) -> Self {
+        let address = door.address().unwrap();
         let mut metrics = Metrics::new();
-        let proxy = Proxy::new(settings, metrics.registry());
+        let proxy = Proxy::new(settings, metrics.registry(), None);
         let (tables, receiver) = watch::channel(table.map(compile));
         let shutdown = CancellationToken::new();
         let serving = {
-            let (proxy, shutdown) = (proxy.clone(), shutdown.clone());
-            tokio::spawn(async move { proxy.serve(listener, receiver, shutdown).await })
+            let (proxy, overseer, shutdown) = (proxy.clone(), proxy.clone(), shutdown.clone());
+            tokio::spawn(async move {
+                let over = CancellationToken::new();
+                let overseeing = tokio::spawn({
+                    let over = over.clone();
+                    async move { overseer.oversee(receiver, over).await }
+                });
+                proxy.serve(Shard::default(), vec![door], shutdown).await;
+                over.cancel();
+                overseeing.await.unwrap();
+            })
         };
         Self { address, proxy, shutdown, serving, tables, metrics }
     }

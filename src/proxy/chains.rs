@@ -1,0 +1,145 @@
+//! The live chains of a cluster: queries whose client still holds a `nextUri`, as far as this proxy saw.
+//!
+//! A chain's polls may reach several proxies, and none of them is told of the others: whoever adds up what several of
+//! them see merges by the query's id, and believes the newest. What is not seen any more ages out.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use crate::trino::QueryId;
+
+/// How long a chain that nobody polls counts: a bit longer than Trino keeps such a query (`query.client.timeout`, 5 min
+/// by default, Trino 476).
+const ABANDONED: Duration = Duration::from_secs(330);
+
+/// The live chains of one cluster.
+#[derive(Debug, Default)]
+pub(super) struct Chains {
+    live: Mutex<Live>,
+}
+
+#[derive(Debug, Default)]
+struct Live {
+    chains: HashMap<QueryId, Chain>,
+    /// Chains that began since the coordinator was last asked how many queries it has.
+    since_report: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Chain {
+    began: Instant,
+    seen: Instant,
+}
+
+/// A chain as others are told of it: in ages, since clocks differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Known {
+    pub query: QueryId,
+    /// How long ago this proxy first saw it.
+    pub age: Duration,
+    /// How long ago it last saw it.
+    pub idle: Duration,
+}
+
+impl Chains {
+    /// A new query was given a `nextUri`.
+    pub(super) fn begin(&self, query: QueryId) {
+        let mut live = self.lock();
+        live.since_report += 1;
+        live.see(query);
+    }
+
+    /// A query was polled and goes on, or its client says that it is still there.
+    pub(super) fn see(&self, query: QueryId) {
+        self.lock().see(query);
+    }
+
+    /// A query's last page was given out, it was cancelled, or its cluster does not know it.
+    pub(super) fn end(&self, query: QueryId) {
+        self.lock().chains.remove(&query);
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.lock().chains.len()
+    }
+
+    /// Each of them, in no particular order.
+    pub(super) fn known(&self) -> Vec<Known> {
+        let now = Instant::now();
+        let live = self.lock();
+        let known = |(query, chain): (&QueryId, &Chain)| Known {
+            query: *query,
+            age: now.saturating_duration_since(chain.began),
+            idle: now.saturating_duration_since(chain.seen),
+        };
+        live.chains.iter().map(known).collect()
+    }
+
+    /// Forgets those that nobody polled for so long that Trino has given them up.
+    pub(super) fn age_out(&self) {
+        let now = Instant::now();
+        self.lock().chains.retain(|_, chain| now.saturating_duration_since(chain.seen) < ABANDONED);
+    }
+
+    /// How many began since [`Chains::reported`] was last called.
+    pub(super) fn since_report(&self) -> u32 {
+        self.lock().since_report
+    }
+
+    /// The coordinator has just said how many queries it has: what began before is in that number.
+    pub(super) fn reported(&self) {
+        self.lock().since_report = 0;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Live> {
+        // Nothing panics while it holds the lock; if something did, the map would still be whole.
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Live {
+    fn see(&mut self, query: QueryId) {
+        let now = Instant::now();
+        self.chains.entry(query).and_modify(|chain| chain.seen = now).or_insert(Chain { began: now, seen: now });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn query(id: &str) -> QueryId {
+        id.parse().unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_chain_lives_from_its_first_page_to_its_last_or_until_nobody_asks_for_it() {
+        let chains = Chains::default();
+        chains.begin(query("a"));
+        chains.see(query("b"));
+        assert_eq!((chains.len(), chains.since_report()), (2, 1));
+        chains.reported();
+        chains.end(query("a"));
+        chains.end(query("a"));
+        assert_eq!((chains.len(), chains.since_report()), (1, 0));
+        tokio::time::advance(Duration::from_secs(300)).await;
+        chains.see(query("b"));
+        chains.see(query("c"));
+        tokio::time::advance(Duration::from_secs(300)).await;
+        chains.see(query("b"));
+        chains.age_out();
+        assert_eq!(chains.len(), 2);
+        let known = chains.known().into_iter().find(|known| known.query == query("b"));
+        let seconds = known.map(|known| (known.age.as_secs(), known.idle.as_secs()));
+        assert_eq!(seconds, Some((600, 0)));
+        tokio::time::advance(Duration::from_secs(31)).await;
+        chains.age_out();
+        assert_eq!(chains.len(), 1);
+    }
+}

@@ -1,0 +1,70 @@
+//! What a proxy tells of itself to whoever may know: its table, its clusters, the queries that go on.
+
+use serde_json::{Value, json};
+
+use super::{backend::Backend, fleet::Fleet, gateway::Gateway, health};
+
+/// The most live queries of one cluster that are listed by name; how many there are is always told.
+const MOST_LISTED: usize = 10_000;
+
+/// What the proxy sees, as JSON. Meant for the operator's decisions; fields are only ever added. Times are ages, since
+/// clocks differ.
+pub(super) fn status(gateway: &Gateway, ready: bool) -> Value {
+    let fleet = gateway.fleet();
+    let clusters = fleet.iter().flat_map(|fleet| fleet.router.table().groups.iter().map(move |group| (fleet, group)));
+    let clusters = clusters.flat_map(|(fleet, group)| {
+        group.clusters.iter().map(|cluster| describe(fleet, &group.name, cluster)).collect::<Vec<_>>()
+    });
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "ready": ready,
+        "draining": gateway.is_draining(),
+        "routingTable": fleet.as_ref().map(|fleet| json!({ "hash": fleet.hash })),
+        "clusters": clusters.collect::<Vec<_>>(),
+    })
+}
+
+fn describe(fleet: &Fleet, group: &str, cluster: &crate::routing::Cluster) -> Value {
+    let backend = fleet.backend(cluster.name.as_str());
+    let (health, reason) = match backend.map(|backend| backend.health.state()) {
+        None | Some(health::State::Unknown) => ("unknown", None),
+        Some(health::State::Healthy) => ("healthy", None),
+        Some(health::State::Unhealthy(reason)) => ("unhealthy", Some(reason.to_string())),
+    };
+    json!({
+        "name": cluster.name,
+        "group": group,
+        "serving": cluster.serving,
+        "health": health,
+        "reason": reason,
+        "inFlight": backend.map_or(0, |backend| backend.in_flight()),
+        "idleMillis": backend.and_then(|backend| backend.idle()).map(millis),
+        "liveQueries": backend.map_or(0, |backend| backend.chains.len()),
+        "reportedQueries": backend.and_then(|backend| backend.reported()),
+    })
+}
+
+/// The queries whose clients still hold a `nextUri`, by cluster, as far as this proxy saw.
+pub(super) fn queries(gateway: &Gateway) -> Value {
+    let fleet = gateway.fleet();
+    let mut backends: Vec<_> = fleet.iter().flat_map(|fleet| fleet.backends()).collect();
+    backends.sort_by(|a, b| a.name.cmp(&b.name));
+    let of = |backend: &Backend| {
+        let mut known = backend.chains.known();
+        let count = known.len();
+        known.sort_by_key(|chain| std::cmp::Reverse(chain.age));
+        let listed = known.iter().take(MOST_LISTED).map(|chain| {
+            json!({
+                "id": chain.query.as_str(),
+                "ageMillis": millis(chain.age),
+                "idleMillis": millis(chain.idle),
+            })
+        });
+        json!({ "cluster": backend.name, "count": count, "queries": listed.collect::<Vec<_>>() })
+    };
+    json!({ "clusters": backends.into_iter().map(|backend| of(backend)).collect::<Vec<_>>() })
+}
+
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

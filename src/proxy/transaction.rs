@@ -1,0 +1,91 @@
+//! Transactions without a store: a started transaction's id carries its cluster's name to the client, so that each
+//! statement in it names its cluster, whichever proxy it comes to.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::trino::ClusterName;
+
+/// What separates the cluster's name from the id: a name is a DNS label, so the first one ends it.
+const SEPARATOR: char = '.';
+
+/// The end of the names of the headers in which a coordinator says that it started a transaction: `X-Trino-…`,
+/// `X-Presto-…`, or what `protocol.v1.alternate-header-name` makes of it.
+const STARTED: &str = "-started-transaction-id";
+
+/// The end of the names of the headers in which a client says which transaction a statement belongs to.
+const OF_STATEMENT: &str = "-transaction-id";
+
+/// Adds the name of `cluster` to the ids of transactions that its answer says were started.
+pub(super) fn tag(headers: &mut HeaderMap, cluster: &ClusterName) {
+    change(headers, |name| name.ends_with(STARTED), |id| Some(format!("{cluster}{SEPARATOR}{id}")));
+}
+
+/// Takes the cluster's name off the transaction id of a client's request; returns that name, to be looked up and
+/// nothing else. None if there is no transaction, or its id never went through [`tag`].
+pub(super) fn untag(headers: &mut HeaderMap) -> Option<String> {
+    let mut found = None;
+    let of_statement = |name: &str| name.ends_with(OF_STATEMENT) && !name.ends_with(STARTED);
+    change(headers, of_statement, |tagged| {
+        let (cluster, id) = tagged.split_once(SEPARATOR)?;
+        cluster.parse::<ClusterName>().ok()?;
+        found.get_or_insert_with(|| cluster.to_owned());
+        Some(id.to_owned())
+    });
+    found
+}
+
+fn change(headers: &mut HeaderMap, meant: impl Fn(&str) -> bool, mut of: impl FnMut(&str) -> Option<String>) {
+    let is_meant = |name: &HeaderName| name.as_str().starts_with("x-") && meant(name.as_str());
+    // Hardly any request has one: the map is only searched.
+    if !headers.keys().any(is_meant) {
+        return;
+    }
+    for (name, value) in headers.iter_mut() {
+        let changed = if is_meant(name) { value.to_str().ok().and_then(&mut of) } else { None };
+        if let Some(changed) = changed.and_then(|changed| HeaderValue::try_from(changed).ok()) {
+            *value = changed;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        lines.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+    }
+
+    #[test]
+    fn a_started_transaction_comes_back_to_its_cluster() {
+        for (started, of_statement) in [
+            ("x-trino-started-transaction-id", "x-trino-transaction-id"),
+            ("x-presto-started-transaction-id", "x-presto-transaction-id"),
+            ("x-acme-started-transaction-id", "x-acme-transaction-id"),
+        ] {
+            let mut answer = headers(&[(started, "7c1f7d2e-9e0b"), ("x-trino-set-catalog", "tpch")]);
+            tag(&mut answer, &"blue".parse().unwrap());
+            assert_eq!(answer[started], "blue.7c1f7d2e-9e0b");
+            assert_eq!(answer["x-trino-set-catalog"], "tpch");
+            let mut request = HeaderMap::new();
+            request.insert(of_statement, answer[started].clone());
+            assert_eq!(untag(&mut request), Some("blue".to_owned()));
+            assert_eq!(request[of_statement], "7c1f7d2e-9e0b");
+        }
+    }
+
+    #[test]
+    fn what_is_no_transaction_of_ours_stays_as_it_is() {
+        for (name, value) in [
+            ("x-trino-transaction-id", "NONE"),
+            ("x-trino-transaction-id", "7c1f7d2e-9e0b"),
+            ("x-trino-transaction-id", "No Cluster.7c1f"),
+            ("x-trino-started-transaction-id", "blue.7c1f"),
+            ("transaction-id", "blue.7c1f"),
+        ] {
+            let mut request = headers(&[(name, value)]);
+            assert_eq!(untag(&mut request), None, "{name}");
+            assert_eq!(request[name], value);
+        }
+    }
+}
