@@ -96,14 +96,30 @@ fn a_groups_clusters() {
 
 #[test]
 fn a_gateways_table() {
-    let spec: TrinoGatewaySpec =
-        parse("{externalUrl: 'https://trino.example.com', routing: {default: {group: adhoc}}}");
+    let spec: TrinoGatewaySpec = parse(
+        r#"
+externalUrl: https://example.com/trino
+proxyMode: ProxyFirstCall
+trustedProxies: [10.0.0.0/8]
+allowedHosts: [example.com]
+routing:
+  rules:
+  - {name: bi, when: 'query.source == "superset"', to: {groups: [{name: adhoc, weight: 9}, {name: missing}]}}
+  - {name: pin, when: 'user.name == "ann"', to: {cluster: plain}}
+  - {name: gone, when: 'user.name == "bob"', to: {cluster: nowhere}}
+  - {name: no-drop, when: 'query.type == "DROP"', reject: {message: "No.", onUnknown: Pass}}
+  - {name: no-grant, when: 'query.type == "GRANT"', reject: {message: "No."}}
+  default: {group: adhoc}
+  fallback: {group: missing}
+"#,
+    );
     let adhoc: TrinoClusterGroup = parse(
         r"
 metadata: {name: adhoc, namespace: trino}
 spec:
+  strategy: Weighted
   external:
-  - {name: onprem, url: 'https://trino.example.org:8443', caSecretRef: {name: ca}}
+  - {name: onprem, url: 'https://trino.example.org:8443', weight: 0, clientUrl: 'https://trino.example.org', caSecretRef: {name: ca}}
   - {name: no-secret, url: 'https://other.example.org', caSecretRef: {name: gone}}
   - {name: plain, url: 'http://10.0.0.7:8080'}
   template: {spec: {version: '476'}}
@@ -111,7 +127,7 @@ spec:
     );
     let clusters: Vec<TrinoCluster> = [
         "{metadata: {name: adhoc-7f3a-1}, spec: {version: '470', serving: Drained}, status: {wasReady: true, settled: true}}",
-        "{metadata: {name: adhoc-7f3a-2}, spec: {version: '476', serving: Active}, status: {wasReady: true, settled: true}}",
+        "{metadata: {name: adhoc-7f3a-2}, spec: {version: '476', serving: Active, clientUrl: 'https://{name}.example.com'}, status: {wasReady: true, settled: true}}",
         "{metadata: {name: adhoc-7f3a-3}, spec: {version: '476', serving: Active}, status: {wasReady: true, settled: false}}",
         "{metadata: {name: adhoc-7f3a-4}, spec: {version: '476', serving: Active}, status: {wasReady: false}}",
     ]

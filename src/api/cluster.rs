@@ -45,6 +45,13 @@ pub struct TrinoClusterSpec {
     /// Whether new queries come here. (The CRD has the type's text.)
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serving: Option<ServingIntent>,
+    /// Where clients reach the coordinator themselves, for a gateway whose `proxyMode` is `ProxyFirstCall`:
+    /// `http://host:port` or `https://host:port`. `{name}` in it stands for the cluster's name, so that each cluster of a
+    /// group has its own: `https://{name}.trino.example.com`. Restarts nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 300))]
+    #[x_kube(validation = Rule::new(CLIENT_URL_RULE).message("spec.clientUrl must be http://host[:port] or https://host[:port], with a port from 1 to 65535 and nothing after it, not even a slash; {name} may stand in the host"))]
+    pub client_url: Option<String>,
     /// Trino's version, for example `"476"`. In a group, changing it makes a new cluster; in a cluster made by hand it
     /// restarts coordinator and workers.
     #[schemars(length(min = 1, max = 63))]
@@ -71,6 +78,9 @@ pub struct TrinoClusterSpec {
     #[x_kube(validation = Rule::new(OWNED_RULE).message(OWNED_MESSAGE))]
     pub config: Properties,
 }
+
+/// An address as in a group's `external[].url`, with `{name}` for the cluster's name.
+const CLIENT_URL_RULE: &str = r"self.replace('{name}', 'name').matches('^https?://([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\\[[0-9A-Fa-f:.]+\\])(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?$')";
 
 const OWNED_RULE: &str = "!self.exists(k, k in ['coordinator', 'discovery.uri', 'discovery-server.enabled', 'http-server.http.enabled', 'http-server.http.port', 'http-server.process-forwarded', 'internal-communication.shared-secret', 'node.data-dir', 'node.environment', 'node.id', 'catalog.config-dir', 'catalog.management'])";
 const OWNED_MESSAGE: &str = "config: Warren itself sets coordinator, discovery.uri, discovery-server.enabled, http-server.http.enabled, http-server.http.port, http-server.process-forwarded, internal-communication.shared-secret, node.data-dir, node.environment, node.id, catalog.config-dir and catalog.management; remove them here";

@@ -7,7 +7,10 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::pod::{LABEL_VALUES_RULE, QUALIFIED_KEYS_RULE, labels_schema};
+use super::{
+    pod::{LABEL_VALUES_RULE, QUALIFIED_KEYS_RULE, labels_schema},
+    routing::{GatewayRouting, ProxyMode},
+};
 
 /// One address for many Trino clusters: which groups stand behind it, and which of them a query goes to.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -29,17 +32,32 @@ use super::pod::{LABEL_VALUES_RULE, QUALIFIED_KEYS_RULE, labels_schema};
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$')").message("metadata.name must be at most 40 characters of a-z, 0-9 and '-', beginning with a letter and not ending with '-'")
 )]
-#[x_kube(validation = Rule::new("!has(self.routing) || !has(self.routing.default) || !has(self.groups) || !has(self.groups.names) || size(self.groups.names) == 0 || self.routing.default.group in self.groups.names").message("spec.routing.default.group must be one of spec.groups.names; add it there or choose one of them"))]
+#[x_kube(validation = Rule::new("!has(self.routing) || !has(self.routing.default) || !has(self.groups) || !has(self.groups.names) || size(self.groups.names) == 0 || !has(self.routing.default.group) || self.routing.default.group in self.groups.names").message("spec.routing.default.group must be one of spec.groups.names; add it there or choose one of them"))]
 pub struct TrinoGatewaySpec {
     /// `true` stops Warren from changing anything of this object; what runs goes on. Default: `false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<bool>,
     /// The address that clients use, for example `https://trino.example.com`; Trino's answers then carry it, whatever the
-    /// client's `Host` says. Default: the `Host` of each request.
+    /// client's `Host` says. It may have a path, such as `https://example.com/trino`, if a proxy before the gateway serves
+    /// it below one. Default: the `Host` of each request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 300))]
-    #[x_kube(validation = Rule::new(ADDRESS_RULE).message("spec.externalUrl must be http://host[:port] or https://host[:port], with a port from 1 to 65535 and nothing after it, not even a slash"))]
+    #[x_kube(validation = Rule::new(EXTERNAL_URL_RULE).message("spec.externalUrl must be http://host[:port] or https://host[:port], with a port from 1 to 65535, then maybe a path such as /trino of letters, digits, '-', '.', '_' and '~', without a slash at its end"))]
     pub external_url: Option<String>,
+    /// Which calls of a query go through the gateway. (The CRD has the type's text.)
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_mode: Option<ProxyMode>,
+    /// Addresses and networks of the proxies before the gateway, such as `10.0.0.0/8`: their `X-Forwarded-*` headers are
+    /// believed. Default: nobody's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 2, max = 43)), extend("x-kubernetes-list-type" = "set"))]
+    #[x_kube(validation = Rule::new("self.all(proxy, proxy.matches('^[0-9A-Fa-f.:]+(/[0-9]{1,3})?$'))").message("spec.trustedProxies: each is an address such as 10.0.0.1 or a network such as 10.0.0.0/8"))]
+    pub trusted_proxies: Vec<String>,
+    /// Names that clients may use in `Host`, such as `trino.example.com` or `*.example.com`. Default: any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 253)), extend("x-kubernetes-list-type" = "set"))]
+    #[x_kube(validation = Rule::new("self.all(host, host.matches('^([*][.])?[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?$') || host.matches('^[\\[][0-9A-Fa-f:.]+[\\]]$'))").message("spec.allowedHosts: each is a host such as trino.example.com or *.example.com, without a port"))]
+    pub allowed_hosts: Vec<String>,
     /// The TrinoClusterGroups of this namespace that stand behind the gateway. Default: all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub groups: Option<GroupSelection>,
@@ -50,6 +68,9 @@ pub struct TrinoGatewaySpec {
 
 /// An address without a path: a name, an IPv4 address, or an IPv6 address in brackets; then maybe a port.
 pub(super) const ADDRESS_RULE: &str = r"self.matches('^https?://([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\\[[0-9A-Fa-f:.]+\\])(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?$')";
+
+/// An address, then maybe a path whose segments no server reads differently.
+const EXTERNAL_URL_RULE: &str = r"self.matches('^https?://([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\\[[0-9A-Fa-f:.]+\\])(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/[-._~A-Za-z0-9]+)*$') && !self.matches('/[.]{1,2}(/|$)')";
 
 /// Which groups a gateway serves.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -76,25 +97,6 @@ pub struct LabelSelection {
     #[x_kube(validation = Rule::new(QUALIFIED_KEYS_RULE).message("spec.groups.selector.matchLabels: a label's name is 1 to 63 characters of letters, digits, '-', '_' and '.', with a letter or digit at both ends, and maybe a DNS name and '/' before it"))]
     #[x_kube(validation = Rule::new(LABEL_VALUES_RULE).message("spec.groups.selector.matchLabels: a label's value is at most 63 characters of letters, digits, '-', '_' and '.', with a letter or digit at both ends"))]
     pub match_labels: BTreeMap<String, String>,
-}
-
-/// Where queries go.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct GatewayRouting {
-    /// Where a query goes that no rule matched. Without it, such a query is refused with a Trino error.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub default: Option<RouteTarget>,
-}
-
-/// A destination of queries.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct RouteTarget {
-    /// Name of a TrinoClusterGroup behind this gateway.
-    #[schemars(length(min = 1, max = 63))]
-    #[x_kube(validation = Rule::new("self.matches('^[a-z]([-a-z0-9]{0,34}[a-z0-9])?$')").message("spec.routing.default.group must be the name of a TrinoClusterGroup: at most 36 characters of a-z, 0-9 and '-', beginning with a letter and not ending with '-'"))]
-    pub group: String,
 }
 
 /// What is known of a gateway.

@@ -66,12 +66,19 @@ pub struct TrinoClusterGroupSpec {
     pub template: Option<ClusterTemplate>,
 }
 
-/// How a new query picks one of the clusters: `RoundRobin`, one after the other. Restarts nothing. Default: `RoundRobin`.
+/// How a new query picks one of the clusters: `RoundRobin`, one after the other; `Random`; `Weighted`, by their weights; or
+/// `LeastQueries`, the one with the fewest queries for its weight. Restarts nothing. Default: `RoundRobin`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Strategy {
     /// One after the other.
     #[default]
     RoundRobin,
+    /// Any, each as likely as the other.
+    Random,
+    /// Any, as likely as its weight says.
+    Weighted,
+    /// The one with the fewest queries for its weight.
+    LeastQueries,
 }
 
 /// How clusters are replaced.
@@ -100,6 +107,16 @@ pub struct ExternalCluster {
     #[schemars(length(min = 1, max = 300))]
     #[x_kube(validation = Rule::new(ADDRESS_RULE).message("spec.external: url must be http://host[:port] or https://host[:port], with a port from 1 to 65535 and nothing after it, not even a slash"))]
     pub url: String,
+    /// Where clients reach the coordinator themselves, as `url`: for a gateway whose `proxyMode` is `ProxyFirstCall`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 300))]
+    #[x_kube(validation = Rule::new(ADDRESS_RULE).message("spec.external: clientUrl must be http://host[:port] or https://host[:port], with a port from 1 to 65535 and nothing after it, not even a slash"))]
+    pub client_url: Option<String>,
+    /// Its share of new queries beside the other clusters, 0 to 1000, for the strategies that look at it; 0: it takes no
+    /// new query, and the running ones go on. Default: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub weight: Option<i32>,
     /// The CA certificate that the coordinator's certificate chains up to. Default: the public roots.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_secret_ref: Option<SecretKeyReference>,

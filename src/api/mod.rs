@@ -9,6 +9,7 @@ mod gateway;
 mod group;
 mod pod;
 mod proxy_group;
+mod routing;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
@@ -19,8 +20,8 @@ pub use cluster::{
 };
 pub use conditions::{ConditionType, Conditions, READY, RECONCILING, STALLED};
 pub use gateway::{
-    GatewayRouting, GroupSelection, GroupSummary, LabelSelection, RouteTarget, RoutingTableStatus, TrinoGateway,
-    TrinoGatewaySpec, TrinoGatewayStatus,
+    GroupSelection, GroupSummary, LabelSelection, RoutingTableStatus, TrinoGateway, TrinoGatewaySpec,
+    TrinoGatewayStatus,
 };
 pub use group::{
     ClusterSummary, ClusterTemplate, ExternalCluster, Rollout, SecretKeyReference, Strategy, TrinoClusterGroup,
@@ -31,6 +32,8 @@ pub use proxy_group::{
     Drain, GatewayReference, PreStop, ProxyGroup, ProxyGroupSpec, ProxyGroupStatus, ProxyPodSpec, ProxyService,
     ProxyTemplate, ServiceType,
 };
+
+pub use routing::{GatewayRouting, GroupShare, OnUnknown, ProxyMode, Rejection, RouteTarget, RoutingRule};
 
 /// The API group of all kinds.
 pub const GROUP: &str = "trinowarren.io";

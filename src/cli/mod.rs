@@ -4,6 +4,7 @@ mod crds;
 mod operator;
 mod probe;
 mod proxy;
+mod route;
 
 use std::process::ExitCode;
 
@@ -38,6 +39,7 @@ enum Command {
     Crds(crds::Arguments),
     Probe(probe::Arguments),
     Proxy(proxy::Arguments),
+    Route(route::Arguments),
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -74,6 +76,7 @@ pub fn main() -> ExitCode {
         Command::Crds(arguments) => crds::run(&arguments),
         Command::Probe(arguments) => probe::run(arguments),
         Command::Proxy(arguments) => proxy::run(arguments),
+        Command::Route(arguments) => route::run(arguments),
     });
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -9,11 +9,12 @@ use super::{
     cluster::ClusterIdentity,
     labels::{COMPONENT, GATEWAY, MANAGED_BY, WARREN, component, labels},
     metadata::owned_meta,
+    rules,
 };
 use crate::{
     api::{self, GroupSelection, Properties, ServingIntent, TrinoCluster, TrinoClusterGroup, TrinoGatewaySpec},
     routing::{
-        Cluster, Group, ProxyMode, ROUTING_TABLE_FORMAT, RoutingTable, Rules, Serving, Strategy, TableError, Target,
+        Cluster, Group, ProxyMode, ROUTING_TABLE_FORMAT, RoutingTable, Serving, Strategy, TableError,
         codec::{EncodedTable, TABLE_GZIP_KEY, TABLE_KEY},
     },
 };
@@ -43,26 +44,25 @@ pub fn selects(selection: Option<&GroupSelection>, group: &str, group_labels: Op
     selector.match_labels.iter().all(|(key, value)| group_labels.and_then(|labels| labels.get(key)) == Some(value))
 }
 
-/// The routing table of a gateway. The group that the rules name is in it even when it does not exist yet, without
-/// clusters: its queries then get a clear answer, and the table is valid.
+/// The routing table of a gateway. A group or a cluster that the rules name is in it even when it does not exist, as a
+/// group without clusters: its queries then get a clear answer or the fallback, and the table is valid.
 pub fn routing_table(spec: &TrinoGatewaySpec, namespace: &str, groups: &[GroupInput<'_>]) -> RoutingTable {
     let mut certificates = BTreeMap::new();
     let mut table_groups: Vec<_> =
         groups.iter().map(|input| group_entry(namespace, input, &mut certificates)).collect();
-    let default = spec.routing.as_ref().and_then(|routing| routing.default.as_ref());
-    if let Some(target) = default
-        && !table_groups.iter().any(|group| group.name == target.group)
-    {
-        table_groups.push(Group { name: target.group.clone(), strategy: Strategy::RoundRobin, clusters: Vec::new() });
-    }
+    let mut routing = spec.routing.as_ref().map(rules::rules).unwrap_or_default();
+    rules::complete(&mut routing, &mut table_groups);
     RoutingTable {
         format: ROUTING_TABLE_FORMAT,
         external_url: spec.external_url.clone(),
-        proxy_mode: ProxyMode::default(),
-        trusted_proxies: Vec::new(),
-        allowed_hosts: Vec::new(),
+        proxy_mode: match spec.proxy_mode.unwrap_or_default() {
+            api::ProxyMode::ProxyAllCalls => ProxyMode::ProxyAllCalls,
+            api::ProxyMode::ProxyFirstCall => ProxyMode::ProxyFirstCall,
+        },
+        trusted_proxies: spec.trusted_proxies.clone(),
+        allowed_hosts: spec.allowed_hosts.clone(),
         groups: table_groups,
-        routing: Rules { default: default.map(|target| Target::group(&target.group)), ..Rules::default() },
+        routing,
         certificates,
     }
 }
@@ -81,6 +81,9 @@ fn group_entry(namespace: &str, input: &GroupInput<'_>, certificates: &mut BTree
         name: input.group.metadata.name.clone().unwrap_or_default(),
         strategy: match input.group.spec.strategy.unwrap_or_default() {
             api::Strategy::RoundRobin => Strategy::RoundRobin,
+            api::Strategy::Random => Strategy::Random,
+            api::Strategy::Weighted => Strategy::Weighted,
+            api::Strategy::LeastQueries => Strategy::LeastQueries,
         },
         clusters: made.chain(external).collect(),
     }
@@ -102,7 +105,8 @@ fn made_cluster(namespace: &str, cluster: &TrinoCluster, any_settled: bool) -> O
         ServingIntent::Active | ServingIntent::Drained => Serving::Draining,
     };
     let name = identity.name.parse().ok()?;
-    was_ready.then(|| Cluster { name, url: identity.coordinator_url(), client_url: None, weight: 1, serving, ca: None })
+    let client_url = cluster.spec.client_url.as_ref().map(|url| url.replace("{name}", &identity.name));
+    was_ready.then(|| Cluster { name, url: identity.coordinator_url(), client_url, weight: 1, serving, ca: None })
 }
 
 /// An external cluster whose certificate is missing is left out: to trust anyone in its stead would be worse.
@@ -121,7 +125,9 @@ fn external_cluster(
         (Some(_), None) => return None,
     };
     let name = external.name.parse().ok()?;
-    Some(Cluster { name, url: external.url.clone(), client_url: None, weight: 1, serving: Serving::Active, ca })
+    let weight = external.weight.map_or(1, |weight| u32::try_from(weight).unwrap_or(0));
+    let (url, client_url) = (external.url.clone(), external.client_url.clone());
+    Some(Cluster { name, url, client_url, weight, serving: Serving::Active, ca })
 }
 
 /// The ConfigMap that carries `table`.

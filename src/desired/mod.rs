@@ -14,6 +14,7 @@ mod image;
 mod metadata;
 mod quantity;
 mod revision;
+mod rules;
 
 pub use duration::{InvalidDuration, parse_duration};
 pub use quantity::{InvalidQuantity, bytes, same_quantity};

@@ -72,6 +72,7 @@ pub fn cluster_revision(spec: &TrinoClusterSpec) -> Revision {
     let mut spec = spec.clone();
     spec.paused = None;
     spec.serving = None;
+    spec.client_url = None;
     if let Some(workers) = &mut spec.workers {
         // Without workers the coordinator runs the queries, so the step from or to 0 is another configuration.
         workers.replicas = workers.replicas.filter(|replicas| *replicas == 0);
@@ -123,7 +124,7 @@ mod tests {
         for same in [
             "{version: '476', workers: {replicas: 5}}",
             "{version: '476', workers: {}}",
-            "{version: '476', paused: true, serving: Drained}",
+            "{version: '476', paused: true, serving: Drained, clientUrl: 'https://{name}'}",
         ] {
             assert_eq!(revision(same), base, "{same}");
         }

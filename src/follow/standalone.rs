@@ -16,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Error, Publisher, read::Seen};
 use crate::routing::{
-    Cluster, ClusterName, Group, ProxyMode, ROUTING_TABLE_FORMAT, RoutingTable, Rules, Serving, Strategy, Target,
+    Cluster, ClusterName, Group, OnUnknown, ProxyMode, ROUTING_TABLE_FORMAT, Reject, RoutingTable, Rule, Rules,
+    Serving, Strategy, Target, WeightedGroup,
 };
 
 /// How often the files are compared with what they held.
@@ -48,6 +49,12 @@ struct FileForm {
     #[serde(default)]
     listen: Listen,
     external_url: Option<String>,
+    #[serde(default)]
+    proxy_mode: ProxyMode,
+    #[serde(default)]
+    trusted_proxies: Vec<String>,
+    #[serde(default)]
+    allowed_hosts: Vec<String>,
     groups: Vec<GroupForm>,
     #[serde(default)]
     routing: RulesForm,
@@ -67,6 +74,8 @@ struct GroupForm {
 struct ClusterForm {
     name: ClusterName,
     url: String,
+    client_url: Option<String>,
+    weight: Option<u32>,
     #[serde(default)]
     serving: Serving,
     ca_file: Option<PathBuf>,
@@ -75,13 +84,67 @@ struct ClusterForm {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct RulesForm {
+    #[serde(default)]
+    rules: Vec<RuleForm>,
     default: Option<TargetForm>,
+    fallback: Option<TargetForm>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RuleForm {
+    name: String,
+    when: String,
+    to: Option<TargetForm>,
+    reject: Option<RejectForm>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RejectForm {
+    message: String,
+    #[serde(default)]
+    on_unknown: OnUnknown,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct TargetForm {
-    group: String,
+    group: Option<String>,
+    #[serde(default)]
+    groups: Vec<WeightedForm>,
+    cluster: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct WeightedForm {
+    name: String,
+    weight: Option<u32>,
+}
+
+impl From<RulesForm> for Rules {
+    fn from(RulesForm { rules, default, fallback }: RulesForm) -> Self {
+        Self {
+            rules: rules.into_iter().map(Rule::from).collect(),
+            default: default.map(Target::from),
+            fallback: fallback.map(Target::from),
+        }
+    }
+}
+
+impl From<RuleForm> for Rule {
+    fn from(RuleForm { name, when, to, reject }: RuleForm) -> Self {
+        let reject = reject.map(|RejectForm { message, on_unknown }| Reject { message, on_unknown });
+        Self { name, when, to: to.map(Target::from), reject }
+    }
+}
+
+impl From<TargetForm> for Target {
+    fn from(TargetForm { group, groups, cluster }: TargetForm) -> Self {
+        let weighted = |WeightedForm { name, weight }| WeightedGroup { name, weight: weight.unwrap_or(1) };
+        Self { group, groups: groups.into_iter().map(weighted).collect(), cluster }
+    }
 }
 
 impl Standalone {
@@ -143,23 +206,24 @@ fn read(file: &Path, seen: &mut Seen) -> Read {
         // Without its excerpt: one line, for logs too.
         fault: error.without_snippet().to_string(),
     })?;
-    let FileForm { listen, external_url, groups, routing: RulesForm { default } } = form;
+    let FileForm { listen, external_url, proxy_mode, trusted_proxies, allowed_hosts, groups, routing } = form;
     let mut table = RoutingTable {
         format: ROUTING_TABLE_FORMAT,
         external_url,
+        proxy_mode,
+        trusted_proxies,
+        allowed_hosts,
         groups: Vec::with_capacity(groups.len()),
-        routing: Rules { default: default.map(|TargetForm { group }| Target::group(group)), ..Rules::default() },
-        proxy_mode: ProxyMode::default(),
-        trusted_proxies: Vec::new(),
-        allowed_hosts: Vec::new(),
+        routing: routing.into(),
         certificates: BTreeMap::new(),
     };
     let mut authorities = Authorities { file, seen, certificates: &mut table.certificates };
     for GroupForm { name, strategy, clusters } in groups {
         let mut group = Group { name, strategy, clusters: Vec::with_capacity(clusters.len()) };
-        for ClusterForm { name, url, serving, ca_file } in clusters {
+        for ClusterForm { name, url, client_url, weight, serving, ca_file } in clusters {
             let ca = ca_file.map(|ca_file| authorities.add(&group.name, &name, &ca_file)).transpose()?;
-            group.clusters.push(Cluster { name, url, serving, ca, weight: 1, client_url: None });
+            let weight = weight.unwrap_or(1);
+            group.clusters.push(Cluster { name, url, client_url, weight, serving, ca });
         }
         table.groups.push(group);
     }
@@ -246,6 +310,63 @@ routing:
         assert_eq!(read.table.groups[0].clusters[0].ca, None);
         assert_eq!(read.table.routing.default, Some(Target::group("adhoc")));
         crate::routing::Router::compile(read.table).unwrap();
+    }
+
+    #[test]
+    fn rules_and_what_is_before_the_gateway_are_read() {
+        let directory = Directory::new("rules");
+        let yaml = "
+externalUrl: https://example.com/trino
+proxyMode: ProxyFirstCall
+trustedProxies: [10.0.0.0/8]
+allowedHosts: [example.com]
+groups:
+- name: adhoc
+  strategy: LeastQueries
+  clusters: [{name: blue, url: 'http://127.0.0.1:1', clientUrl: 'https://blue.example.com', weight: 3}]
+routing:
+  rules:
+  - {name: pin, when: user.name == 'ann', to: {cluster: blue}}
+  - {name: no-drop, when: query.type == 'DROP', reject: {message: No., onUnknown: Pass}}
+  fallback: {groups: [{name: adhoc}]}
+";
+        let table = Standalone::read(&directory.write("warren.yaml", yaml)).unwrap().table;
+        // What the file says, in the words of the table that the operator publishes.
+        let same = serde_json::json!({
+            "format": 1, "externalUrl": "https://example.com/trino", "proxyMode": "ProxyFirstCall",
+            "trustedProxies": ["10.0.0.0/8"], "allowedHosts": ["example.com"],
+            "groups": [{"name": "adhoc", "strategy": "LeastQueries", "clusters": [{"name": "blue",
+                "url": "http://127.0.0.1:1", "clientUrl": "https://blue.example.com", "weight": 3, "serving": "Active"}]}],
+            "routing": {
+                "rules": [
+                    {"name": "pin", "when": "user.name == 'ann'", "to": {"cluster": "blue"}},
+                    {"name": "no-drop", "when": "query.type == 'DROP'", "reject": {"message": "No.", "onUnknown": "Pass"}},
+                ],
+                "fallback": {"groups": [{"name": "adhoc", "weight": 1}]},
+            },
+        });
+        assert_eq!(serde_json::to_value(&table).unwrap(), same);
+        crate::routing::Router::compile(table).unwrap();
+        let misspelt = yaml.replace("onUnknown", "onUnkown");
+        let error = Standalone::read(&directory.write("warren.yaml", &misspelt)).unwrap_err().to_string();
+        assert!(error.contains("unknown field `onUnkown`") && error.contains("line 13"), "{error}");
+    }
+
+    #[test]
+    fn the_example_is_a_table_that_proxies_accept() {
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/standalone.yaml");
+        let text = std::fs::read_to_string(&example).unwrap();
+        crate::routing::Router::compile(Standalone::read(&example).unwrap().table).unwrap();
+        // Its comments are examples too: those of `routing` are lines of YAML behind `# `.
+        let (before, routing) = text.split_once("routing:\n").unwrap();
+        let routing =
+            routing.lines().map(|line| line.strip_prefix("# ").map_or(line.to_owned(), |line| format!("  {line}\n")));
+        let routing = routing.collect::<Vec<_>>().join("\n");
+        let directory = Directory::new("example");
+        let file = directory.write("warren.yaml", &format!("{before}routing:\n{routing}"));
+        let table = Standalone::read(&file).unwrap().table;
+        assert!(table.routing.rules.len() > 2);
+        crate::routing::Router::compile(table).unwrap();
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::{
     context::Context,
     error::Error,
     index::{Index, Watched, label},
+    references,
 };
 use crate::{
     api::{
@@ -20,7 +21,7 @@ use crate::{
         labels::{GROUP, OWNER_UID},
     },
     routing::{
-        Router, RoutingTable, Serving,
+        Router, RoutingTable, Serving, Target,
         codec::{TABLE_GZIP_KEY, TABLE_KEY},
     },
 };
@@ -145,14 +146,20 @@ fn active(group: &crate::routing::Group) -> usize {
 
 fn conditions(gateway: &TrinoGateway, index: &Index, namespace: &str, table: &RoutingTable) -> Conditions {
     let serving = table.groups.iter().any(|group| active(group) > 0);
-    if let Some(message) = missing_group(gateway, index, namespace) {
+    if let Some(message) = references::missing_group(gateway, index, namespace) {
         return Conditions::Stalled { serving, reason: "GroupNotFound", message };
     }
-    let default = table.routing.default.as_ref();
-    let default =
-        default.and_then(|target| table.groups.iter().find(|group| Some(&group.name) == target.group.as_ref()));
-    match default {
-        Some(group) if active(group) == 0 => {
+    if let Some(message) = references::missing_cluster(gateway, table) {
+        return Conditions::Stalled { serving, reason: "ClusterNotFound", message };
+    }
+    if let Some(message) = references::missing_client_url(table) {
+        return Conditions::Stalled { serving, reason: "ClientUrlMissing", message };
+    }
+    // Of several groups one is enough: what the others get is the fallback's.
+    let default = table.routing.default.iter().flat_map(Target::group_names);
+    let default: Vec<_> = default.filter_map(|name| table.groups.iter().find(|group| group.name == name)).collect();
+    match default.first() {
+        Some(group) if default.iter().all(|group| active(group) == 0) => {
             let message = format!("group {:?} has no cluster yet that takes queries", group.name);
             Conditions::Reconciling { serving: false, reason: "NoClusterReady", message }
         }
@@ -167,29 +174,4 @@ fn conditions(gateway: &TrinoGateway, index: &Index, namespace: &str, table: &Ro
 fn published_message(table: &RoutingTable) -> String {
     let clusters: usize = table.groups.iter().map(active).sum();
     format!("{clusters} clusters in {} groups take queries", table.groups.len())
-}
-
-/// The first group that the spec names and that does not exist, or that the default names and the gateway does not serve.
-fn missing_group(gateway: &TrinoGateway, index: &Index, namespace: &str) -> Option<String> {
-    let exists = |name: &str| TrinoClusterGroup::named(index, namespace, name).is_some();
-    let names = gateway.spec.groups.iter().flat_map(|groups| &groups.names);
-    for (position, name) in names.enumerate() {
-        if !exists(name) {
-            return Some(format!(
-                "spec.groups.names[{position}]: there is no TrinoClusterGroup {name:?} in namespace {namespace:?}; \
-                 create it or remove the name"
-            ));
-        }
-    }
-    let name = &gateway.spec.routing.as_ref()?.default.as_ref()?.group;
-    let field = "spec.routing.default.group";
-    let Some(group) = TrinoClusterGroup::named(index, namespace, name) else {
-        return Some(format!(
-            "{field}: there is no TrinoClusterGroup {name:?} in namespace {namespace:?}; create it or name another"
-        ));
-    };
-    let selected = gateway::selects(gateway.spec.groups.as_ref(), name, group.metadata.labels.as_ref());
-    (!selected).then(|| {
-        format!("{field}: spec.groups.selector does not select {name:?}; add its labels there or name another group")
-    })
 }

@@ -16,6 +16,7 @@ mod malformed;
 mod metrics;
 mod proxies;
 mod readiness;
+mod references;
 mod rendered;
 mod status;
 mod sweep;

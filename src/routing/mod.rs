@@ -6,8 +6,10 @@
 mod address;
 mod check;
 pub mod codec;
+mod decide;
 mod decision;
 mod error;
+mod explain;
 mod expression;
 mod facts;
 mod router;
@@ -18,6 +20,7 @@ mod table;
 pub use address::{Address, External};
 pub use decision::{Decision, Fault, Load, Outcome, Pick};
 pub use error::TableError;
+pub use explain::{ClusterExplanation, Explanation, OutcomeExplanation, RuleExplanation, StatementExplanation};
 pub use expression::ExpressionError;
 pub use facts::{Facts, MOST_ENTRIES, Origin, Statement, Unread};
 pub use router::Router;

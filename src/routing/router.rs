@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use super::{
     External, TableError,
     check::{self, AllowedHost, Destination},
+    decide::{self, Trial},
     decision::{Decision, Load, Outcome, Pick},
     facts::Facts,
     rule::CompiledRule,
@@ -91,8 +92,11 @@ impl Router {
     ///
     /// The statement is analysed at most once, and only when a rule that is reached looks at it.
     pub fn decide(&self, facts: &Facts, draw: f64) -> Decision {
-        let _ = facts;
-        Decision { rule: None, outcome: self.route(draw), faults: Vec::new() }
+        self.try_rules(facts, draw).decision
+    }
+
+    pub(super) fn try_rules(&self, facts: &Facts, draw: f64) -> Trial {
+        decide::decide(&self.rules, facts, draw, self.route(draw))
     }
 
     /// Where a query goes that no rule matches.
@@ -149,7 +153,7 @@ fn check_external_url(url: &str) -> Result<External, TableError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::routing::{Group, ProxyMode, Rules, Strategy, Target};
+    use crate::routing::{Group, ProxyMode, Reject, Rule, Rules, Strategy, Target, WeightedGroup};
 
     fn cluster(name: &str) -> Cluster {
         Cluster {
@@ -256,5 +260,129 @@ mod tests {
         ] {
             assert_eq!(Router::compile(table).expect_err("a fault").to_string(), message);
         }
+    }
+
+    /// The fault of a table with a group `adhoc` of clusters `a` and `b`, after `change`.
+    fn fault(change: impl FnOnce(&mut RoutingTable)) -> String {
+        let mut table = table(vec![cluster("a"), cluster("b")]);
+        change(&mut table);
+        Router::compile(table).expect_err("a fault").to_string()
+    }
+
+    fn rule(name: &str, when: &str) -> Rule {
+        Rule { name: name.into(), when: when.into(), to: Some(Target::group("adhoc")), reject: None }
+    }
+
+    #[test]
+    fn a_fault_of_a_rule_names_the_rule() {
+        let with = |rule: Rule| fault(|table| table.routing.rules = vec![rule]);
+        let reject = |message: &str| Some(Reject { message: message.into(), ..Reject::default() });
+        assert_eq!(with(rule(" ", "true")), "routing.rules[0].name: every rule needs a name");
+        assert_eq!(
+            fault(|table| table.routing.rules = vec![rule("r", "true"), rule("r", "false")]),
+            r#"routing.rules: the name "r" is given twice: names of rules must differ"#
+        );
+        for rule in [Rule { to: None, ..rule("r", "true") }, Rule { reject: reject("No."), ..rule("r", "true") }] {
+            assert_eq!(with(rule), "routing.rules[r]: give exactly one of to and reject");
+        }
+        assert_eq!(
+            with(Rule { to: None, reject: reject(""), ..rule("r", "true") }),
+            "routing.rules[r].reject.message: say what the user is told"
+        );
+        assert_eq!(
+            with(rule("etl", "true && usr.name == 'a'")),
+            r#"routing.rules[etl].when: line 1, column 9: there is no "usr"; the variables are query, user, request"#
+        );
+        assert_eq!(
+            with(Rule { to: Some(Target::group("x")), ..rule("r", "true") }),
+            r#"routing.rules[r].to.group: there is no group "x"; the groups are: adhoc"#
+        );
+    }
+
+    #[test]
+    fn a_target_is_one_thing_that_the_table_holds() {
+        let weighted = |name: &str, weight| WeightedGroup { name: name.into(), weight };
+        let with = |target: Target| fault(|table| table.routing.fallback = Some(target));
+        let exactly_one = "routing.fallback: give exactly one of group, groups and cluster";
+        assert_eq!(with(Target::default()), exactly_one);
+        assert_eq!(with(Target { cluster: Some("a".into()), ..Target::group("adhoc") }), exactly_one);
+        assert_eq!(
+            with(Target { groups: vec![weighted("adhoc", 1), weighted("x", 0)], ..Target::default() }),
+            r#"routing.fallback.groups[1].name: there is no group "x"; the groups are: adhoc"#
+        );
+        assert_eq!(
+            with(Target { groups: vec![weighted("adhoc", 0)], ..Target::default() }),
+            "routing.fallback.groups: at least one of them needs a weight over 0"
+        );
+        assert_eq!(
+            with(Target { cluster: Some("x".into()), ..Target::default() }),
+            r#"routing.fallback.cluster: there is no cluster "x"; the clusters are: a, b"#
+        );
+    }
+
+    #[test]
+    fn a_fault_of_an_address_names_its_field() {
+        for bad in ["10.0.0.0/33", "proxy.example.com", ""] {
+            let message = fault(|table| table.trusted_proxies = vec!["10.0.0.1".into(), bad.into()]);
+            assert!(message.starts_with(&format!("trustedProxies[1]: {bad:?} must be")), "{message}");
+        }
+        for bad in ["a:80", "http://a", "a/b", "", "*", "a.*", "*.*.a", "a b", "u@a"] {
+            let message = fault(|table| table.allowed_hosts = vec![bad.into()]);
+            assert!(message.starts_with(&format!("allowedHosts[0]: {bad:?} must be")), "{message}");
+        }
+        let message = fault(|table| table.groups[0].clusters[1].client_url = Some("trino".into()));
+        assert!(message.starts_with(r#"groups[adhoc].clusters[b].clientUrl: "trino" must be"#), "{message}");
+    }
+
+    #[test]
+    fn whom_the_gateway_believes_and_answers() {
+        let mut table = table(vec![]);
+        table.trusted_proxies = vec!["10.0.0.0/8".into(), "192.168.1.7".into(), "fd00::/8".into()];
+        table.allowed_hosts = vec!["Trino.example.com".into(), "*.lake.example.com".into(), "[::1]".into()];
+        let router = Router::compile(table).expect("valid");
+        let trusts = |peer: &str| router.trusts(peer.parse().expect("an address"));
+        assert!(trusts("10.9.9.9") && trusts("::ffff:10.9.9.9") && trusts("192.168.1.7") && trusts("fd12::1"));
+        assert!(!trusts("11.0.0.1") && !trusts("192.168.1.8") && !trusts("::1"));
+        assert!(
+            ["trino.example.com", "TRINO.example.com", "a.lake.example.com", "[::1]"]
+                .map(|host| router.allows_host(host))
+                .iter()
+                .all(|allowed| *allowed)
+        );
+        assert!(
+            ["lake.example.com", "xlake.example.com", "example.com", ""]
+                .map(|host| router.allows_host(host))
+                .iter()
+                .all(|allowed| !*allowed)
+        );
+    }
+
+    #[test]
+    fn weighted_groups_get_their_shares_of_the_draws() {
+        let mut table = table(vec![cluster("a")]);
+        for name in ["etl", "none"] {
+            table.groups.push(Group { name: name.into(), strategy: Strategy::RoundRobin, clusters: vec![] });
+        }
+        let weights = [("none", 0), ("adhoc", 9), ("etl", 1)];
+        let groups = weights.map(|(name, weight)| WeightedGroup { name: name.into(), weight });
+        table.routing.default = Some(Target { groups: groups.into(), ..Target::default() });
+        let router = Router::compile(table).expect("valid");
+        for (draw, group) in [(0.0, 0), (0.89, 0), (0.91, 1), (0.999_999, 1), (1.0, 1), (f64::NAN, 1)] {
+            assert_eq!(router.route(draw), Outcome::Group(group), "{draw}");
+        }
+    }
+
+    #[test]
+    fn tables_of_before_the_rules_still_read() {
+        let old = r#"{"format":1,"externalUrl":"https://a","groups":[{"name":"adhoc","strategy":"RoundRobin","clusters":
+            [{"name":"a","url":"http://a:8080","serving":"Active"}]}],"routing":{"default":{"group":"adhoc"}}}"#;
+        let read: RoutingTable = serde_json::from_str(old).expect("readable");
+        let mut expected = table(vec![cluster("a")]);
+        expected.external_url = Some("https://a".into());
+        assert_eq!(read, expected);
+        assert_eq!(
+            serde_json::to_value(&read).expect("JSON"),
+            serde_json::from_str::<serde_json::Value>(old).expect("JSON")
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! A rule made ready for use.
+//! A rule made ready for use, and how it is told of a query: rules are tried in turn until one matches.
 
 use std::sync::Arc;
 
@@ -11,7 +11,6 @@ use super::{
 
 /// A rule whose expression is compiled and whose target resolves.
 #[derive(Debug)]
-#[expect(dead_code, reason = "rules are not evaluated yet")]
 pub(super) struct CompiledRule {
     pub name: Arc<str>,
     pub when: Expression,
@@ -20,7 +19,6 @@ pub(super) struct CompiledRule {
 
 /// What becomes of the queries that a rule matches.
 #[derive(Debug)]
-#[expect(dead_code, reason = "rules are not evaluated yet")]
 pub(super) enum Then {
     To(Destination),
     Reject { message: String, on_unknown: OnUnknown },

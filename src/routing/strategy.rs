@@ -10,7 +10,7 @@ use super::{
 /// From this many clusters on, the least busy of two random ones is taken instead of the least busy of all: many
 /// proxies that all see the same one idle would otherwise all send to it (Mitzenmacher, "The Power of Two Choices in
 /// Randomized Load Balancing", 2001).
-const TWO_CHOICES_OVER: usize = 8;
+pub(super) const TWO_CHOICES_OVER: usize = 8;
 
 /// The least that a cluster counts for while it warms up: a factor of 0 must not starve it.
 const LEAST_FACTOR: f64 = 0.01;
@@ -65,7 +65,7 @@ fn shuffle<T>(items: &mut Vec<T>, random: &mut Random, share: impl Fn(&T) -> f64
 }
 
 /// Queries for each unit of weight, with the one that is to come.
-pub(super) fn busy((cluster, load): (&Cluster, Load)) -> f64 {
+fn busy((cluster, load): (&Cluster, Load)) -> f64 {
     (f64::from(load.queries) + 1.0) / weight(cluster, load)
 }
 
@@ -100,5 +100,105 @@ impl Random {
     fn below(&mut self, end: usize) -> usize {
         let end = u64::try_from(end).unwrap_or(u64::MAX);
         usize::try_from(self.bits() % end).unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::routing::Serving;
+
+    fn cluster(name: &str, weight: u32) -> Cluster {
+        Cluster {
+            name: name.parse().unwrap(),
+            url: String::new(),
+            client_url: None,
+            weight,
+            serving: Serving::Active,
+            ca: None,
+        }
+    }
+
+    fn load(queries: u32) -> Load {
+        Load { queries, ..Load::default() }
+    }
+
+    fn names(strategy: Strategy, clusters: &[(&Cluster, Load)], pick: Pick) -> Vec<String> {
+        order(strategy, clusters.to_vec(), pick).into_iter().map(|(cluster, _)| cluster.name.to_string()).collect()
+    }
+
+    /// How often each cluster is first of 10,000 picks, in hundreds.
+    fn firsts(strategy: Strategy, clusters: &[(&Cluster, Load)]) -> BTreeMap<String, u32> {
+        let mut counts = BTreeMap::new();
+        for turn in 0..10_000 {
+            let pick = Pick { turn, random: turn as u64 };
+            *counts.entry(names(strategy, clusters, pick).swap_remove(0)).or_insert(0) += 1;
+        }
+        counts.into_iter().map(|(name, count)| (name, (count + 50) / 100)).collect()
+    }
+
+    fn near(found: &BTreeMap<String, u32>, expected: &[(&str, u32)]) {
+        for (name, share) in expected {
+            let is = found.get(*name).copied().unwrap_or(0);
+            assert!(is.abs_diff(*share) <= 2, "{name} is first in {is}% and should be in about {share}%: {found:?}");
+        }
+    }
+
+    #[test]
+    fn every_strategy_keeps_every_cluster_once() {
+        let clusters: Vec<_> = (0..20).map(|n| cluster(&format!("c{n}"), n % 3 + 1)).collect();
+        let healthy: Vec<_> = clusters.iter().map(|cluster| (cluster, load(cluster.weight))).collect();
+        for strategy in [Strategy::RoundRobin, Strategy::Random, Strategy::Weighted, Strategy::LeastQueries] {
+            let mut found = names(strategy, &healthy, Pick { turn: 3, random: 99 });
+            assert_eq!(names(strategy, &healthy, Pick { turn: 3, random: 99 }), found, "{strategy:?} is repeatable");
+            found.sort();
+            found.dedup();
+            assert_eq!(found.len(), 20, "{strategy:?}");
+            assert!(names(strategy, &[], Pick::default()).is_empty());
+        }
+    }
+
+    #[test]
+    fn random_and_weighted_picks_have_their_shares() {
+        let (a, b, c) = (cluster("a", 1), cluster("b", 3), cluster("c", 6));
+        let clusters = [(&a, load(9)), (&b, load(0)), (&c, load(0))];
+        near(&firsts(Strategy::Random, &clusters), &[("a", 33), ("b", 33), ("c", 33)]);
+        near(&firsts(Strategy::Weighted, &clusters), &[("a", 10), ("b", 30), ("c", 60)]);
+        near(&firsts(Strategy::RoundRobin, &clusters), &[("a", 33), ("b", 33), ("c", 33)]);
+    }
+
+    #[test]
+    fn a_cluster_that_warms_up_is_picked_less_and_never_starved() {
+        let (a, b) = (cluster("a", 1), cluster("b", 1));
+        let cold = |factor| [(&a, Load { queries: 0, factor }), (&b, load(0))];
+        near(&firsts(Strategy::Weighted, &cold(0.25)), &[("a", 20), ("b", 80)]);
+        near(&firsts(Strategy::RoundRobin, &cold(0.5)), &[("a", 25), ("b", 75)]);
+        near(&firsts(Strategy::LeastQueries, &cold(0.5)), &[("a", 0), ("b", 100)]);
+        assert!(firsts(Strategy::Weighted, &cold(0.0))["a"] >= 1);
+        near(&firsts(Strategy::Weighted, &cold(f64::NAN)), &[("a", 50), ("b", 50)]);
+    }
+
+    #[test]
+    fn least_queries_counts_them_by_weight_and_takes_turns_among_equals() {
+        let (a, b, c) = (cluster("a", 1), cluster("b", 4), cluster("c", 1));
+        let at = |turn| Pick { turn, random: 1 };
+        // With the next one: 3 for 1, 8 for 4, 2 for 1.
+        let busy = [(&a, load(2)), (&b, load(7)), (&c, load(1))];
+        assert_eq!(names(Strategy::LeastQueries, &busy, at(0)), ["b", "c", "a"]);
+        let equal = [(&a, load(0)), (&c, load(0))];
+        assert_eq!(names(Strategy::LeastQueries, &equal, at(0)), ["a", "c"]);
+        assert_eq!(names(Strategy::LeastQueries, &equal, at(1)), ["c", "a"]);
+    }
+
+    #[test]
+    fn among_many_clusters_the_idle_one_does_not_get_every_query() {
+        let clusters: Vec<_> = (0..10).map(|n| cluster(&format!("c{n}"), 1)).collect();
+        let loads: Vec<_> = clusters.iter().zip(0..).map(|(cluster, queries)| (cluster, load(queries))).collect();
+        let found = firsts(Strategy::LeastQueries, &loads);
+        // Of two different ones of ten, one is in 1/5; the busiest is never the less busy of two.
+        near(&found, &[("c0", 20), ("c8", 2), ("c9", 0)]);
+        assert_eq!(names(Strategy::LeastQueries, &loads[..8], Pick::default())[0], "c0");
     }
 }

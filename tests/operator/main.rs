@@ -308,6 +308,74 @@ async fn a_malformed_object_is_told_and_stalls_nobody_else() {
     operator.stop().await;
 }
 
+/// The condition `Stalled` of the gateway once it is true for `reason`.
+async fn until_stalled(server: &Server, reason: &str) -> String {
+    let stalled = |server: &Server| {
+        condition(&server.get("trinogateways", "gw")?, "Stalled")
+            .filter(|(status, found, _)| status == "True" && found == reason)
+    };
+    server.until(&format!("the gateway is Stalled for {reason}"), stalled).await.2
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_rule_stalls_the_gateway_and_the_published_table_stays() {
+    let (server, operator) = running("warren:1").await;
+    let published = table(&server);
+    let rules = |server: &Server, rules: Value| {
+        server.edit("trinogateways", "gw", |gateway| gateway["spec"]["routing"]["rules"] = rules);
+    };
+    rules(&server, json!([{"name": "etl", "when": "query.sorce == 'airflow'", "to": {"group": "adhoc"}}]));
+    let message = until_stalled(&server, "InvalidRoutingTable").await;
+    assert!(message.contains("routing.rules[etl].when: line 1, column 1: there is no query.sorce; "), "{message}");
+    assert_eq!(table(&server), published, "proxies go on by the last good table");
+    let ready = condition(&server.get("trinogateways", "gw").expect("there"), "Ready").expect("a condition");
+    assert_eq!(ready.0, "True", "it serves");
+
+    rules(&server, json!([{"name": "etl", "when": "query.source == 'airflow'", "to": {"group": "adhoc"}}]));
+    let mended = |server: &Server| (table(server)["routing"]["rules"][0]["name"] == "etl").then_some(());
+    server.until("the mended table is published", mended).await;
+    until_ready(&server, "trinogateways", "gw").await;
+    operator.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_rules_name_and_is_not_there_is_told_and_holds_back_nothing_else() {
+    let (server, operator) = running("warren:1").await;
+    for (routing, mode, reason, start) in [
+        (
+            json!({"rules": [{"name": "etl", "when": "true", "to": {"group": "etl"}}]}),
+            "ProxyAllCalls",
+            "GroupNotFound",
+            "spec.routing.rules[etl].to.group: there is no TrinoClusterGroup \"etl\"",
+        ),
+        (
+            json!({"rules": [{"name": "pin", "when": "true", "to": {"cluster": "green"}}]}),
+            "ProxyAllCalls",
+            "ClusterNotFound",
+            "spec.routing.rules[pin].to.cluster: no group behind this gateway has a cluster \"green\"",
+        ),
+        (
+            json!({}),
+            "ProxyFirstCall",
+            "ClientUrlMissing",
+            "spec.proxyMode: ProxyFirstCall needs the clientUrl of every",
+        ),
+    ] {
+        server.edit("trinogateways", "gw", |gateway| {
+            gateway["spec"]["routing"] = routing.clone();
+            gateway["spec"]["routing"]["fallback"] = json!({"group": "adhoc"});
+            gateway["spec"]["proxyMode"] = mode.into();
+        });
+        let message = until_stalled(&server, reason).await;
+        assert!(message.starts_with(start), "{message}");
+        let rules = routing["rules"].as_array().map_or(0, Vec::len);
+        let published = table(&server);
+        assert_eq!(published["routing"]["rules"].as_array().map_or(0, Vec::len), rules, "it is published");
+        assert_eq!(published["routing"]["fallback"]["group"], "adhoc");
+    }
+    operator.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn references_to_what_is_missing_are_named() {
     let server = Server::new();

@@ -240,6 +240,12 @@ const REFUSED: &[Refusal] = &[
         because: "spec.catalogs.inline: the catalog system is Trino's own; choose another name",
     },
     Refusal {
+        case: "a clientUrl with a path",
+        object: "spec: {version: '476', clientUrl: 'https://trino.example.com/{name}'}",
+        field: "spec.clientUrl",
+        because: "spec.clientUrl must be http://host[:port] or https://host[:port]",
+    },
+    Refusal {
         case: "a catalog's property with an equals sign",
         object: "spec: {version: '476', catalogs: {inline: {tpch: {connector.name: tpch, a=b: c}}}}",
         field: "spec.catalogs.inline",
@@ -282,6 +288,7 @@ const ACCEPTED: &[Accepted] = &[
 spec:
   paused: true
   serving: Drained
+  clientUrl: 'https://{name}.trino.example.com:8443'
   version: '470'
   image: {repository: docker.io/trinodb/trino, tag: '470', pullPolicy: Always, pullSecrets: [{name: registry.example}]}
   coordinator: {resources: {cpu: 500m, memory: 4Gi}, config: {query.max-memory: 1GB}}

@@ -11,7 +11,8 @@ async fn gateways_are_judged_as_the_table_says() {
 
 const TABLE: Table = Table { refused: REFUSED, refused_edits: EDITS, accepted: ACCEPTED };
 
-const ADDRESS: &str = "spec.externalUrl must be http://host[:port] or https://host[:port], with a port from 1 to 65535 and nothing after it, not even a slash";
+const ADDRESS: &str = "spec.externalUrl must be http://host[:port] or https://host[:port], with a port from 1 to 65535, then maybe a path such as /trino";
+const TARGET: &str = "a target names exactly one of group, groups and cluster; keep one of them";
 const NAME: &str =
     "metadata.name must be at most 40 characters of a-z, 0-9 and '-', beginning with a letter and not ending with '-'";
 
@@ -38,9 +39,9 @@ const REFUSED: &[Refusal] = &[
     },
     Refusal {
         case: "a field of a later version, deep in the object",
-        object: "spec: {routing: {rules: [{name: etl}]}}",
+        object: "spec: {routing: {rules: [{name: etl, when: 'true', to: {group: etl}, after: x}]}}",
         field: "",
-        because: "unknown field \"spec.routing.rules\"",
+        because: "unknown field \"spec.routing.rules[0].after\"",
     },
     Refusal {
         case: "a text where a truth value belongs",
@@ -49,8 +50,26 @@ const REFUSED: &[Refusal] = &[
         because: "must be of type boolean: \"string\"",
     },
     Refusal {
-        case: "an externalUrl with a path",
-        object: "spec: {externalUrl: 'https://trino.example.com/trino'}",
+        case: "an externalUrl with a query",
+        object: "spec: {externalUrl: 'https://trino.example.com/trino?a=b'}",
+        field: "spec.externalUrl",
+        because: ADDRESS,
+    },
+    Refusal {
+        case: "an externalUrl with a path that ends with a slash",
+        object: "spec: {externalUrl: 'https://trino.example.com/trino/'}",
+        field: "spec.externalUrl",
+        because: ADDRESS,
+    },
+    Refusal {
+        case: "an externalUrl with a path that leaves its folder",
+        object: "spec: {externalUrl: 'https://trino.example.com/trino/../x'}",
+        field: "spec.externalUrl",
+        because: ADDRESS,
+    },
+    Refusal {
+        case: "an externalUrl with an escape in its path",
+        object: "spec: {externalUrl: 'https://trino.example.com/a%2Fb'}",
         field: "spec.externalUrl",
         because: ADDRESS,
     },
@@ -93,14 +112,104 @@ const REFUSED: &[Refusal] = &[
     Refusal {
         case: "a default without its group",
         object: "spec: {routing: {default: {}}}",
-        field: "spec.routing.default.group",
-        because: "Required value",
+        field: "spec.routing.default",
+        because: TARGET,
     },
     Refusal {
         case: "a default group that no group can be named",
         object: "spec: {routing: {default: {group: Ad_Hoc}}}",
         field: "spec.routing.default.group",
-        because: "spec.routing.default.group must be the name of a TrinoClusterGroup: at most 36 characters",
+        because: "group must be the name of a TrinoClusterGroup: at most 36 characters",
+    },
+    Refusal {
+        case: "a rule that sends queries nowhere",
+        object: "spec: {routing: {rules: [{name: etl, when: 'true'}]}}",
+        field: "spec.routing.rules[0]",
+        because: "spec.routing.rules: a rule has exactly one of to (where its queries go) and reject (they are refused)",
+    },
+    Refusal {
+        case: "a rule that sends queries somewhere and refuses them",
+        object: "spec: {routing: {rules: [{name: etl, when: 'true', to: {group: etl}, reject: {message: no}}]}}",
+        field: "spec.routing.rules[0]",
+        because: "a rule has exactly one of to",
+    },
+    Refusal {
+        case: "two rules of one name",
+        object: "spec: {routing: {rules: [{name: etl, when: 'true', to: {group: a}}, {name: etl, when: 'false', to: {group: b}}]}}",
+        field: "spec.routing.rules[1]",
+        because: "Duplicate value: {\"name\":\"etl\"}",
+    },
+    Refusal {
+        case: "a rule without its expression",
+        object: "spec: {routing: {rules: [{name: etl, to: {group: etl}}]}}",
+        field: "spec.routing.rules[0].when",
+        because: "Required value",
+    },
+    Refusal {
+        case: "a rule whose name no log line could quote",
+        object: "spec: {routing: {rules: [{name: 'e t l', when: 'true', to: {group: etl}}]}}",
+        field: "spec.routing.rules[0].name",
+        because: "spec.routing.rules: name must be letters, digits",
+    },
+    Refusal {
+        case: "a rule that refuses without a word",
+        object: "spec: {routing: {rules: [{name: etl, when: 'true', reject: {message: ' '}}]}}",
+        field: "spec.routing.rules[0].reject.message",
+        because: "reject.message must say something",
+    },
+    Refusal {
+        case: "a rule that asks for a third way with what is unknown",
+        object: "spec: {routing: {rules: [{name: etl, when: 'true', reject: {message: no, onUnknown: Ask}}]}}",
+        field: "spec.routing.rules[0].reject.onUnknown",
+        because: "supported values: \"Reject\", \"Pass\"",
+    },
+    Refusal {
+        case: "a target of a group and a cluster",
+        object: "spec: {routing: {fallback: {group: etl, cluster: blue}}}",
+        field: "spec.routing.fallback",
+        because: TARGET,
+    },
+    Refusal {
+        case: "groups of which none gets a query",
+        object: "spec: {routing: {default: {groups: [{name: a, weight: 0}, {name: b, weight: 0}]}}}",
+        field: "spec.routing.default",
+        because: "groups: at least one of them needs a weight over 0",
+    },
+    Refusal {
+        case: "a weight below nothing",
+        object: "spec: {routing: {default: {groups: [{name: a, weight: -1}]}}}",
+        field: "spec.routing.default.groups[0].weight",
+        because: "should be greater than or equal to 0",
+    },
+    Refusal {
+        case: "a group twice in one target",
+        object: "spec: {routing: {default: {groups: [{name: a}, {name: a}]}}}",
+        field: "spec.routing.default.groups[1]",
+        because: "Duplicate value: {\"name\":\"a\"}",
+    },
+    Refusal {
+        case: "a pin to what is no name of a cluster",
+        object: "spec: {routing: {rules: [{name: etl, when: 'true', to: {cluster: Blue}}]}}",
+        field: "spec.routing.rules[0].to.cluster",
+        because: "cluster must be the name of a cluster",
+    },
+    Refusal {
+        case: "a proxy mode that does not exist",
+        object: "spec: {proxyMode: Redirect}",
+        field: "spec.proxyMode",
+        because: "supported values: \"ProxyAllCalls\", \"ProxyFirstCall\"",
+    },
+    Refusal {
+        case: "a trusted proxy by name",
+        object: "spec: {trustedProxies: [lb.example.com]}",
+        field: "spec.trustedProxies",
+        because: "spec.trustedProxies: each is an address such as 10.0.0.1 or a network such as 10.0.0.0/8",
+    },
+    Refusal {
+        case: "an allowed host with a port",
+        object: "spec: {allowedHosts: ['trino.example.com:443']}",
+        field: "spec.allowedHosts",
+        because: "spec.allowedHosts: each is a host such as trino.example.com or *.example.com, without a port",
     },
     Refusal {
         case: "a group twice",
@@ -164,6 +273,24 @@ const ACCEPTED: &[Accepted] = &[
     Accepted {
         case: "an address with the last port",
         object: "spec: {externalUrl: 'https://trino.example.com:65535'}",
+    },
+    Accepted { case: "a path", object: "spec: {externalUrl: 'https://example.com/a/trino-1.x'}" },
+    Accepted {
+        case: "rules of all sorts",
+        object: "
+spec:
+  proxyMode: ProxyFirstCall
+  trustedProxies: [10.0.0.0/8, 192.168.1.1, '::1', 'fd00::/8']
+  allowedHosts: [trino.example.com, '*.example.com', '[::1]', 10.0.0.1]
+  groups: {names: [adhoc, etl]}
+  routing:
+    rules:
+    - {name: etl, when: 'query.source == \"airflow\"', to: {group: etl}}
+    - {name: pin, when: 'user.name == \"ann\"', to: {cluster: etl-7f3a-1}}
+    - {name: no-drop, when: 'query.type == \"DROP\"', reject: {message: 'No.', onUnknown: Pass}}
+    default: {groups: [{name: adhoc, weight: 9}, {name: etl}, {name: none, weight: 0}]}
+    fallback: {group: etl}
+",
     },
     Accepted { case: "an IPv4 address", object: "spec: {externalUrl: 'http://127.0.0.1:8080'}" },
     Accepted { case: "an IPv6 address", object: "spec: {externalUrl: 'http://[2001:db8::1]:8080'}" },

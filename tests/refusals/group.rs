@@ -178,6 +178,18 @@ const REFUSED: &[Refusal] = &[
         because: URL,
     },
     Refusal {
+        case: "an external clientUrl with a path",
+        object: "spec: {external: [{name: old, url: 'https://old', clientUrl: 'https://old/ui'}]}",
+        field: "spec.external[0].clientUrl",
+        because: "spec.external: clientUrl must be http://host[:port] or https://host[:port]",
+    },
+    Refusal {
+        case: "an external weight beyond the bound",
+        object: "spec: {external: [{name: old, url: 'https://old', weight: 1001}]}",
+        field: "spec.external[0].weight",
+        because: "should be less than or equal to 1000",
+    },
+    Refusal {
         case: "a CA for an http url",
         object: "spec: {external: [{name: old, url: 'http://old:8080', caSecretRef: {name: ca}}]}",
         field: "spec.external[0]",
@@ -224,10 +236,10 @@ const ACCEPTED: &[Accepted] = &[
 spec:
   paused: false
   replicas: 2
-  strategy: RoundRobin
+  strategy: LeastQueries
   rollout: {drainTimeout: 1h}
   external:
-  - {name: old, url: 'https://old.example.com', caSecretRef: {name: ca}}
+  - {name: old, url: 'https://old.example.com', weight: 0, clientUrl: 'https://old.example.com:8443', caSecretRef: {name: ca}}
   template:
     metadata: {labels: {example.com/team: bi}, annotations: {example.com/note: 'any text, with spaces'}}
     spec: {version: '476', workers: {replicas: 3}}
