@@ -298,13 +298,16 @@ fn addresses(arguments: &Arguments, standalone: Option<Listen>) -> (SocketAddr, 
 }
 
 fn admin_of(proxy: &Proxy, metrics: Metrics, credentials: Option<PathBuf>) -> Admin {
-    let ready = proxy.clone();
+    let [ready, status, queries, drain, undrain, explain] = [(); 6].map(|()| proxy.clone());
     let admin = Admin::new(Arc::new(metrics)).ready_when(move || ready.readiness());
-    let status = proxy.clone();
-    match credentials {
-        Some(directory) => admin.status(Token::in_file(directory.join(ADMIN_TOKEN)), move || status.status()),
-        None => admin,
-    }
+    let Some(directory) = credentials else { return admin };
+    admin
+        .opened_by(Token::in_file(directory.join(ADMIN_TOKEN)))
+        .page("/v1/status", move || status.status())
+        .page("/v1/queries", move || queries.queries())
+        .action("/v1/drain", move |_| Ok(drain.set_aside(true)))
+        .action("/v1/undrain", move |_| Ok(undrain.set_aside(false)))
+        .action("/v1/explain", move |sent| explain.explain(sent))
 }
 
 /// The signals that ask for an end.

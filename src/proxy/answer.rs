@@ -9,9 +9,8 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
-use hyper::body::Incoming;
 
-use super::{error::Cause, observe::Observation, peek::Peek, pool::Lease, rewrite::Rewriter};
+use super::{error::Cause, observe::Observation, peek::Peek, pool::PooledBody, rewrite::Rewriter};
 
 /// The body of a response to a client. It carries the request's observation, which ends with it.
 #[derive(Debug)]
@@ -31,9 +30,7 @@ enum Source {
 /// A coordinator's answer as it streams.
 #[derive(Debug)]
 pub(super) struct Streamed {
-    pub body: Incoming,
-    /// The connection that it comes on, until it was read to the end.
-    pub lease: Option<Lease>,
+    pub body: PooledBody,
     /// Leads the URIs through the gateway, where the coordinator does not do so itself.
     pub rewriter: Option<Rewriter>,
     /// Looks whether the query goes on, where the answer is a page of results.
@@ -80,11 +77,6 @@ impl ResponseBody {
     }
 
     fn complete(&mut self) {
-        if let Source::Coordinator(streamed) = &mut self.source
-            && let Some(lease) = streamed.lease.take()
-        {
-            lease.give_back();
-        }
         self.observation.complete();
     }
 

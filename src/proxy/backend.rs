@@ -73,7 +73,7 @@ impl Backend {
     pub(super) fn new(name: ClusterName, origin: Origin, settings: &Settings) -> Self {
         let secure = *origin.address.scheme() == Scheme::HTTPS;
         let pool = Connector::new(secure, origin.ca.as_deref(), settings.connect_timeout)
-            .map(|connector| Pool::new(connector, uri(&origin.address), settings.max_headers, settings.shards + 1));
+            .map(|connector| Pool::new(connector, uri(&origin.address), settings.shards + 1));
         let authority = origin.address.authority().as_str();
         Self {
             health: Health::default(),

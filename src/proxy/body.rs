@@ -2,10 +2,7 @@
 
 use std::{
     pin::Pin,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex},
     task::{Context, Poll},
 };
 
@@ -20,7 +17,9 @@ use super::{error::Cause, kept::Replay};
 #[derive(Debug)]
 pub(super) struct RequestBody {
     source: Source,
-    progress: Arc<Progress>,
+    /// None where there is no body.
+    progress: Option<Arc<Progress>>,
+    had_trailers: bool,
 }
 
 #[derive(Debug)]
@@ -34,15 +33,14 @@ enum Source {
 #[derive(Debug)]
 pub(super) struct Progress {
     last: Mutex<Instant>,
-    failed: AtomicBool,
 }
 
 impl Progress {
     fn new() -> Arc<Self> {
-        Arc::new(Self { last: Mutex::new(Instant::now()), failed: AtomicBool::new(false) })
+        Arc::new(Self { last: Mutex::new(Instant::now()) })
     }
 
-    /// Ends once nothing of the body passed for `timeout`. The clock of a request without a body starts now.
+    /// Ends once nothing of the body passed for `timeout`.
     pub(super) async fn stalled(&self, timeout: Duration) {
         loop {
             let due = self.last() + timeout;
@@ -53,42 +51,39 @@ impl Progress {
         }
     }
 
-    /// Whether it was the client that broke off.
-    pub(super) fn client_failed(&self) -> bool {
-        self.failed.load(Ordering::Relaxed)
-    }
-
     fn last(&self) -> Instant {
         *self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    fn note(&self, frame: Option<&Result<Frame<Bytes>, Cause>>) {
+    fn note(&self) {
         *self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Instant::now();
-        if matches!(frame, Some(Err(_))) {
-            self.failed.store(true, Ordering::Relaxed);
-        }
     }
 }
 
 impl RequestBody {
     /// No body.
     pub(super) fn nothing() -> Self {
-        Self { source: Source::Nothing, progress: Progress::new() }
+        Self { source: Source::Nothing, progress: None, had_trailers: false }
     }
 
     /// The client's body; it can be sent once.
     pub(super) fn client(body: Incoming) -> Self {
-        Self { source: Source::Client(body), progress: Progress::new() }
+        Self { source: Source::Client(body), progress: Some(Progress::new()), had_trailers: false }
     }
 
     /// A body that can be sent again.
     pub(super) fn kept(replay: Replay) -> Self {
-        Self { source: Source::Kept(replay), progress: Progress::new() }
+        Self { source: Source::Kept(replay), progress: Some(Progress::new()), had_trailers: false }
     }
 
-    /// How far it has come.
-    pub(super) fn progress(&self) -> Arc<Progress> {
+    /// How far it has come; none if there is nothing to come.
+    pub(super) fn progress(&self) -> Option<Arc<Progress>> {
         self.progress.clone()
+    }
+
+    /// Whether it ended with trailers.
+    pub(super) fn had_trailers(&self) -> bool {
+        self.had_trailers
     }
 }
 
@@ -103,8 +98,9 @@ impl Body for RequestBody {
             Source::Client(body) => Pin::new(body).poll_frame(cx).map_err(Cause::from),
             Source::Kept(body) => Pin::new(body).poll_frame(cx),
         };
-        if let Poll::Ready(frame) = &polled {
-            this.progress.note(frame.as_ref());
+        if let (Poll::Ready(frame), Some(progress)) = (&polled, &this.progress) {
+            progress.note();
+            this.had_trailers |= matches!(frame, Some(Ok(frame)) if frame.is_trailers());
         }
         polled
     }

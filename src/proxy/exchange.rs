@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, uri::PathAndQuery};
-use hyper::body::Incoming;
+use http::{HeaderMap, HeaderValue, Method, Response, uri::PathAndQuery};
 
 use super::{
     Error,
     backend::Backend,
     body::RequestBody,
-    pool::{Failure, Lease},
+    pool::{Failure, PooledBody},
     shard::Shard,
+    wire::WireError,
 };
 
 /// The head of a request to a coordinator; the same for each try, but for what names the cluster.
@@ -22,12 +22,8 @@ pub(super) struct Head {
     pub headers: HeaderMap<HeaderValue>,
 }
 
-/// A coordinator's answer, and the connection that it comes on.
-#[derive(Debug)]
-pub(super) struct Exchanged {
-    pub answer: Response<Incoming>,
-    pub lease: Lease,
-}
+/// A coordinator's answer, whose body is still to be read.
+pub(super) type Exchanged = Response<PooledBody>;
 
 /// Sends a request to `backend` and waits for the head of its answer, at most for `timeout` after the last byte of the
 /// body passed. A refused connection takes the cluster out at once.
@@ -45,19 +41,20 @@ pub(super) async fn exchange(
     let unreachable = |source| Error::Unreachable { cluster: backend.name.clone(), source };
     let pool = backend.pool().map_err(|error| unreachable(error.into()))?;
     let progress = body.progress();
-    let Head { method, target, headers } = head;
-    let mut request = Request::new(body);
-    *request.method_mut() = method;
-    *request.uri_mut() = Uri::from(target);
-    *request.headers_mut() = headers;
+    let stalled = async {
+        match &progress {
+            Some(progress) => progress.stalled(timeout).await,
+            None => tokio::time::sleep(timeout).await,
+        }
+    };
     let answer = tokio::select! {
         biased;
-        answer = pool.send(shard, request) => answer,
-        () = progress.stalled(timeout) => return Err(Error::Timeout { cluster: backend.name.clone() }),
+        answer = pool.send(shard, head, body) => answer,
+        () = stalled => return Err(Error::Timeout { cluster: backend.name.clone() }),
     };
     match answer {
-        Ok((answer, lease)) => Ok(Exchanged { answer, lease }),
-        Err(_) if progress.client_failed() => Err(Error::ClientGone),
+        Ok(answer) => Ok(answer),
+        Err(Failure::Broken(WireError::Body(_))) => Err(Error::ClientGone),
         Err(Failure::Broken(error)) => Err(Error::Broken { cluster: backend.name.clone(), source: error.into() }),
         Err(Failure::Connect(error)) => {
             let error = unreachable(error);

@@ -51,6 +51,8 @@ pub(super) struct Gateway {
     pub(super) observer: Arc<Observer>,
     fleet: ArcSwapOption<Fleet>,
     draining: AtomicBool,
+    /// Somebody wants clients to go elsewhere, for now.
+    set_aside: AtomicBool,
     serving_shards: AtomicUsize,
 }
 
@@ -62,6 +64,7 @@ impl Proxy {
             observer: Observer::new(Meters::new(registry), access),
             fleet: ArcSwapOption::empty(),
             draining: AtomicBool::new(false),
+            set_aside: AtomicBool::new(false),
             serving_shards: AtomicUsize::new(0),
         };
         Self { gateway: Arc::new(gateway) }
@@ -98,6 +101,9 @@ impl Proxy {
         if self.gateway.is_draining() {
             return Err("draining: this proxy is shutting down".to_owned());
         }
+        if self.gateway.set_aside.load(Ordering::Acquire) {
+            return Err("drained: POST /v1/undrain on the admin port takes this proxy back".to_owned());
+        }
         if self.gateway.fleet.load().is_none() {
             return Err("no routing table is in force yet".to_owned());
         }
@@ -116,6 +122,23 @@ impl Proxy {
     /// milliseconds since the last one. Meant for the operator's decisions; fields are only ever added.
     pub fn status(&self) -> serde_json::Value {
         report::status(&self.gateway, self.readiness().is_ok())
+    }
+
+    /// Takes this proxy out of its load balancer, by its readiness, or back; what it serves goes on. Returns what
+    /// [`Proxy::status`] then says.
+    pub fn set_aside(&self, aside: bool) -> serde_json::Value {
+        if self.gateway.set_aside.swap(aside, Ordering::AcqRel) != aside {
+            tracing::info!(aside, "readiness was changed by hand");
+        }
+        self.status()
+    }
+
+    /// Says what would become of a new query that `asked` describes (see [`report::Question`]), and why.
+    ///
+    /// # Errors
+    /// With what is wrong with `asked`, or that there is no table yet.
+    pub fn explain(&self, asked: &[u8]) -> Result<serde_json::Value, String> {
+        report::explain(&self.gateway, asked)
     }
 
     /// The queries whose clients still hold a `nextUri`, by cluster, as JSON, with ages in milliseconds.
@@ -220,8 +243,7 @@ fn pass_on(
     is_head: bool,
     mut observation: Observation,
 ) -> Response<ResponseBody> {
-    let Exchanged { answer, lease } = exchanged;
-    let (mut head, body) = answer.into_parts();
+    let (mut head, body) = exchanged.into_parts();
     observation.answered(head.status);
     let is_page = observation.is_page() && head.status == StatusCode::OK && !is_head;
     let mut rewriter = None;
@@ -239,7 +261,7 @@ fn pass_on(
         }
     }
     let peek = if is_page { Peek::new(&head.headers) } else { None };
-    let streamed = Streamed { body, lease: Some(lease), peek, rewriter };
+    let streamed = Streamed { body, peek, rewriter };
     // What hyper noted of the coordinator's connection is not for the client's.
     let mut response = Response::new(ResponseBody::of_coordinator(streamed, observation));
     *response.status_mut() = head.status;

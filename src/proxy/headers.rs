@@ -210,11 +210,10 @@ mod tests {
             ("upgrade", "h2c"),
         ];
         assert_eq!(sent(&request), and_added(&[]));
-        let with_trailers: Vec<_> = sent(&[("te", "gzip, Trailers")]).into_iter().take(2).collect();
-        assert_eq!(
-            with_trailers,
-            [("te", "trailers"), ("connection", "te")].map(|(a, b)| (a.to_owned(), b.to_owned()))
-        );
+        let with_trailers = sent(&[("te", "gzip, Trailers")]);
+        for line in [("te", "trailers"), ("connection", "te")] {
+            assert!(with_trailers.contains(&(line.0.to_owned(), line.1.to_owned())), "{with_trailers:?}");
+        }
     }
 
     #[test]

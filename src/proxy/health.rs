@@ -27,7 +27,7 @@ use super::{
     body::RequestBody,
     census,
     error::Cause,
-    exchange::{Exchanged, Head, exchange},
+    exchange::{Head, exchange},
     outside::Outside,
 };
 
@@ -280,14 +280,13 @@ pub(super) async fn ask(
     // The checks run beside the shards, and have connections of their own.
     let shard = Shard::new(settings.shards);
     let asked = exchange(backend, shard, head, RequestBody::nothing(), settings.health.timeout).await;
-    let Exchanged { answer, lease } = asked.map_err(|error| match error {
+    let answer = asked.map_err(|error| match error {
         Error::Timeout { .. } => Reason::Timeout,
         error => Reason::Connection(innermost(&error)),
     })?;
     let (head, body) = answer.into_parts();
     let body = Limited::new(body, MAX_INFO).collect().await;
     let body = body.map_err(|error: Cause| Reason::Connection(innermost(&*error)))?;
-    lease.give_back();
     Ok((head, body.to_bytes()))
 }
 

@@ -36,7 +36,9 @@ mod rewrite;
 mod settings;
 mod shard;
 mod statement;
+mod stream;
 mod transaction;
+mod wire;
 
 pub use door::{Door, Tls, TlsError, TlsFiles};
 pub use error::Error;

@@ -5,16 +5,29 @@
 
 use std::{
     collections::VecDeque,
+    pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
     time::Duration,
 };
 
-use http::{Request, Response, Uri};
-use hyper::{body::Incoming, client::conn::http1};
-use tokio::time::Instant;
+use bytes::Bytes;
+use http::{Response, Uri};
+use http_body::{Body, Frame, SizeHint};
+use hyper_rustls::MaybeHttpsStream;
+use hyper_util::rt::TokioIo;
+use tokio::{net::TcpStream, time::Instant};
 use tower_service::Service as _;
 
-use super::{body::RequestBody, connector::Connector, error::Cause, shard::Shard};
+use super::{
+    body::RequestBody,
+    connector::Connector,
+    error::Cause,
+    exchange::Head,
+    shard::Shard,
+    stream::WireBody,
+    wire::{Wire, WireError},
+};
 
 /// How long an idle connection is kept: less than servers and the tables of NAT usually allow (Jetty's is 30 s).
 const MAX_IDLE_TIME: Duration = Duration::from_secs(20);
@@ -22,33 +35,28 @@ const MAX_IDLE_TIME: Duration = Duration::from_secs(20);
 /// The most idle connections that a shard keeps to one cluster.
 const MAX_IDLE: usize = 1024;
 
-/// The largest buffer for a connection's input: pages of results are read in pieces of up to this size.
-const READ_BUFFER: usize = 512 * 1024;
-
-type Sender = http1::SendRequest<RequestBody>;
+type Stream = TokioIo<MaybeHttpsStream<TokioIo<TcpStream>>>;
 
 /// The connections to one coordinator.
 #[derive(Debug)]
 pub(super) struct Pool {
     connector: Connector,
     origin: Uri,
-    max_headers: usize,
     idle: Box<[Mutex<VecDeque<Idle>>]>,
 }
 
 #[derive(Debug)]
 struct Idle {
-    sender: Sender,
+    wire: Wire<Stream>,
     since: Instant,
 }
 
-/// A connection on which an answer is under way. Dropped, it closes; [`Lease::give_back`] keeps it for the next
-/// request.
+/// The body of an answer. Read to its end, its connection goes back to the pool; dropped before, it closes.
 #[derive(Debug)]
-pub(super) struct Lease {
-    pool: Arc<Pool>,
-    shard: Shard,
-    sender: Sender,
+pub(super) struct PooledBody {
+    body: WireBody<Stream>,
+    /// Where its connection goes, if that can be used again.
+    home: Option<(Arc<Pool>, Shard)>,
 }
 
 /// Why there is no answer.
@@ -57,48 +65,46 @@ pub(super) enum Failure {
     /// No connection could be opened: nothing was sent.
     Connect(Cause),
     /// The connection broke before an answer began, or what came was no HTTP.
-    Broken(hyper::Error),
+    Broken(WireError),
 }
 
 impl Pool {
     /// Connections to `origin` by `connector`, of `shards` shards.
-    pub(super) fn new(connector: Connector, origin: Uri, max_headers: usize, shards: usize) -> Arc<Self> {
+    pub(super) fn new(connector: Connector, origin: Uri, shards: usize) -> Arc<Self> {
         let idle = (0..shards).map(|_| Mutex::default()).collect();
-        Arc::new(Self { connector, origin, max_headers, idle })
+        Arc::new(Self { connector, origin, idle })
     }
 
-    /// Sends `request`, whose URI is path and query and which has a `Host`, and waits for the head of its answer.
+    /// Sends a request and waits for the head of its answer.
     ///
-    /// A connection that the coordinator closed while it idled is not the request's fault: as long as none of it was
-    /// sent, the next connection is taken.
+    /// A connection that the coordinator is known to have closed while it idled is passed over.
     ///
     /// # Errors
     /// [`Failure`]; nothing was sent after [`Failure::Connect`].
     pub(super) async fn send(
         self: &Arc<Self>,
         shard: Shard,
-        mut request: Request<RequestBody>,
-    ) -> Result<(Response<Incoming>, Lease), Failure> {
-        while let Some(mut sender) = self.take(shard) {
-            match sender.try_send_request(request).await {
-                Ok(answer) => return Ok((answer, self.lease(shard, sender))),
-                Err(mut error) => match error.take_message() {
-                    Some(unsent) => request = unsent,
-                    None => return Err(Failure::Broken(error.into_error())),
-                },
-            }
-        }
-        let mut sender = self.connect().await.map_err(Failure::Connect)?;
-        match sender.try_send_request(request).await {
-            Ok(answer) => Ok((answer, self.lease(shard, sender))),
-            Err(error) => Err(Failure::Broken(error.into_error())),
-        }
+        head: Head,
+        body: RequestBody,
+    ) -> Result<Response<PooledBody>, Failure> {
+        let idle = std::future::poll_fn(|cx| Poll::Ready(self.take(shard, cx))).await;
+        let mut wire = match idle {
+            Some(wire) => wire,
+            None => self.connect().await.map_err(Failure::Connect)?,
+        };
+        let answer = wire.exchange(head, body).await.map_err(Failure::Broken)?;
+        let home = answer.keeps.then(|| (self.clone(), shard));
+        let mut response = Response::new(PooledBody { body: WireBody::new(wire, answer.framing), home });
+        *response.status_mut() = answer.status;
+        *response.headers_mut() = answer.headers;
+        response.body_mut().go_home();
+        Ok(response)
     }
 
     /// Closes the connections of `shard` that have idled for too long.
     pub(super) fn trim(&self, shard: Shard) {
         let mut idle = self.lock(shard);
-        while idle.front().is_some_and(|oldest| oldest.is_stale()) {
+        while idle.front().is_some_and(Idle::is_stale) {
             idle.pop_front();
         }
     }
@@ -108,45 +114,31 @@ impl Pool {
         self.idle.iter().map(|idle| idle.lock().unwrap_or_else(PoisonError::into_inner).len()).sum()
     }
 
-    fn lease(self: &Arc<Self>, shard: Shard, sender: Sender) -> Lease {
-        Lease { pool: self.clone(), shard, sender }
-    }
-
     /// The connection that idled for the shortest time, so that those which are not needed grow old.
-    fn take(&self, shard: Shard) -> Option<Sender> {
+    fn take(&self, shard: Shard, cx: &mut Context<'_>) -> Option<Wire<Stream>> {
         let mut idle = self.lock(shard);
-        let mut at = idle.len();
-        while at > 0 {
-            at -= 1;
-            let found = &idle[at];
-            if found.is_stale() {
+        while let Some(mut last) = idle.pop_back() {
+            if last.is_stale() {
                 // So are those that idled for longer.
-                idle.drain(..=at);
-                return None;
-            }
-            if found.sender.is_ready() {
-                return idle.remove(at).map(|found| found.sender);
-            }
-            // One that is neither ready nor closed has not noticed yet that its answer was read.
-            if found.sender.is_closed() {
-                idle.remove(at);
+                idle.clear();
+            } else if last.wire.is_quiet(cx) {
+                return Some(last.wire);
             }
         }
         None
     }
 
-    async fn connect(&self) -> Result<Sender, Cause> {
-        let io = self.connector.clone().call(self.origin.clone()).await?;
-        let (mut sender, connection) =
-            http1::Builder::new().max_headers(self.max_headers).max_buf_size(READ_BUFFER).handshake(io).await?;
-        // Its owner is the sender: the task ends when that is dropped, or when the coordinator closes.
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection to a coordinator ended");
-            }
-        });
-        sender.ready().await?;
-        Ok(sender)
+    fn give_back(&self, shard: Shard, wire: Wire<Stream>) {
+        let mut idle = self.lock(shard);
+        if idle.len() >= MAX_IDLE || idle.front().is_some_and(Idle::is_stale) {
+            idle.pop_front();
+        }
+        idle.push_back(Idle { wire, since: Instant::now() });
+    }
+
+    async fn connect(&self) -> Result<Wire<Stream>, Cause> {
+        let stream = self.connector.clone().call(self.origin.clone()).await?;
+        Ok(Wire::new(TokioIo::new(stream)))
     }
 
     fn lock(&self, shard: Shard) -> MutexGuard<'_, VecDeque<Idle>> {
@@ -161,17 +153,34 @@ impl Idle {
     }
 }
 
-impl Lease {
-    /// Keeps the connection for the next request: its answer was read to the end.
-    pub(super) fn give_back(self) {
-        let Self { pool, shard, sender } = self;
-        if sender.is_closed() {
-            return;
+impl PooledBody {
+    /// Gives the connection back if the body is over.
+    fn go_home(&mut self) {
+        if let Some(wire) = self.body.finish()
+            && let Some((pool, shard)) = self.home.take()
+        {
+            pool.give_back(shard, wire);
         }
-        let mut idle = pool.lock(shard);
-        if idle.len() >= MAX_IDLE || idle.front().is_some_and(Idle::is_stale) {
-            idle.pop_front();
+    }
+}
+
+impl Body for PooledBody {
+    type Data = Bytes;
+    type Error = WireError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, WireError>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if polled.is_ready() {
+            self.go_home();
         }
-        idle.push_back(Idle { sender, since: Instant::now() });
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }

@@ -1,8 +1,14 @@
 //! What a proxy tells of itself to whoever may know: its table, its clusters, the queries that go on.
 
+use std::{collections::BTreeMap, net::IpAddr};
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{backend::Backend, fleet::Fleet, gateway::Gateway, health};
+
+use crate::routing::{Facts, Origin, Pick, Statement, Unread};
 
 /// The most live queries of one cluster that are listed by name; how many there are is always told.
 const MOST_LISTED: usize = 10_000;
@@ -63,6 +69,72 @@ pub(super) fn queries(gateway: &Gateway) -> Value {
         json!({ "cluster": backend.name, "count": count, "queries": listed.collect::<Vec<_>>() })
     };
     json!({ "clusters": backends.into_iter().map(|backend| of(backend)).collect::<Vec<_>>() })
+}
+
+/// A new query, described by whoever asks what would become of it. What is left out is empty.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct Question {
+    headers: BTreeMap<String, OneOrMany>,
+    sql: Option<String>,
+    remote_address: IpAddr,
+    listener: Option<String>,
+    port: u16,
+    host: Option<String>,
+    sni: Option<String>,
+    time: Option<jiff::Timestamp>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Default for Question {
+    fn default() -> Self {
+        Self {
+            headers: BTreeMap::new(),
+            sql: None,
+            remote_address: IpAddr::from([127, 0, 0, 1]),
+            listener: None,
+            port: 8080,
+            host: None,
+            sni: None,
+            time: None,
+        }
+    }
+}
+
+/// What would become of the new query that `asked` describes in JSON: the rules that were tried, where it goes, which
+/// clusters could take it and why one would. Nothing is sent anywhere.
+///
+/// # Errors
+/// With what is wrong with `asked`, or that there is no table yet.
+pub(super) fn explain(gateway: &Gateway, asked: &[u8]) -> Result<Value, String> {
+    let question: Question = serde_json::from_slice(asked).map_err(|error| error.to_string())?;
+    let Some(fleet) = gateway.fleet() else { return Err("no routing table is in force yet".to_owned()) };
+    let Question { headers, sql, remote_address: remote, listener, port, host, sni, time } = question;
+    let mut map = HeaderMap::new();
+    for (name, values) in headers {
+        let values = match values {
+            OneOrMany::One(value) => vec![value],
+            OneOrMany::Many(values) => values,
+        };
+        for value in values {
+            let header = HeaderName::try_from(&name).ok().zip(HeaderValue::try_from(&value).ok());
+            let (name, value) = header.ok_or_else(|| format!("headers: {name:?} or its value is no header"))?;
+            map.append(name, value);
+        }
+    }
+    let now = time.unwrap_or_else(jiff::Timestamp::now);
+    let origin = Origin { remote, listener, port, host, sni, now };
+    let statement = sql.map_or(Statement::Unread(Unread::NotAsked), Statement::Text);
+    let pick = Pick { turn: 0, random: rand::random() };
+    let facts = Facts::of(&map, origin, statement);
+    let explanation = fleet.router.explain(&facts, rand::random(), pick, |name| fleet.load(name));
+    serde_json::to_value(explanation).map_err(|error| error.to_string())
 }
 
 fn millis(duration: std::time::Duration) -> u64 {

@@ -126,10 +126,10 @@ async fn send(ask: &mut Ask<'_>, query: NewQuery) -> Result<Exchanged, Error> {
         headers::to_coordinator(&mut head.headers, &backend, outside, &ask.forwarded_for);
         let body = RequestBody::kept(text.send());
         let error = match exchange(&backend, ask.arrival.shard, head, body, ask.settings.statement_timeout).await {
-            Ok(taken) if !cannot_take(taken.answer.status()) => return Ok(taken),
+            Ok(taken) if !cannot_take(taken.status()) => return Ok(taken),
             // It cannot be sent to anyone else: the client shall see what this one said.
             Ok(taken) if !text.is_whole() => return Ok(taken),
-            Ok(refused) => Error::Unavailable { cluster: backend.name.clone(), status: refused.answer.status() },
+            Ok(refused) => Error::Unavailable { cluster: backend.name.clone(), status: refused.status() },
             Err(Error::ClientGone) => return Err(Error::ClientGone),
             Err(error) => error,
         };

@@ -3,8 +3,8 @@
 use std::{convert::Infallible, fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use http_body_util::Full;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -28,7 +28,8 @@ const MAX_CONNECTIONS: usize = 64;
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 
 type Ready = dyn Fn() -> Result<(), String> + Send + Sync;
-type Status = dyn Fn() -> serde_json::Value + Send + Sync;
+type Page = dyn Fn() -> serde_json::Value + Send + Sync;
+type Action = dyn Fn(&[u8]) -> Result<serde_json::Value, String> + Send + Sync;
 
 /// What the admin server shows. Made once, then given to [`serve`].
 ///
@@ -37,12 +38,18 @@ type Status = dyn Fn() -> serde_json::Value + Send + Sync;
 /// | `GET /livez` | 200 while the process runs |
 /// | `GET /readyz` | 200, or 503 with a text that says what is missing |
 /// | `GET /metrics` | the metrics as OpenMetrics text |
-/// | `GET /v1/status` | the status as JSON, for the bearer of the token; 404 while there is no token |
+/// | `GET` of a page | JSON, for the bearer of the token; 404 while there is no token |
+/// | `POST` of an action | the same; 400 with a text when what was sent cannot be used |
 pub struct Admin {
     metrics: Arc<Metrics>,
     ready: Box<Ready>,
-    status: Option<(Token, Box<Status>)>,
+    token: Option<Token>,
+    pages: Vec<(&'static str, Box<Page>)>,
+    actions: Vec<(&'static str, Box<Action>)>,
 }
+
+/// The most bytes that an action is sent.
+const MAX_SENT: usize = 1024 * 1024;
 
 impl fmt::Debug for Admin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -51,9 +58,9 @@ impl fmt::Debug for Admin {
 }
 
 impl Admin {
-    /// An admin server that shows `metrics`, is always ready, and has no status.
+    /// An admin server that shows `metrics`, is always ready, and has neither pages nor actions.
     pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics, ready: Box::new(|| Ok(())), status: None }
+        Self { metrics, ready: Box::new(|| Ok(())), token: None, pages: Vec::new(), actions: Vec::new() }
     }
 
     /// Asks `ready` at each `GET /readyz`; its error says what is missing. It must not block.
@@ -62,17 +69,48 @@ impl Admin {
         self
     }
 
-    /// Answers `GET /v1/status` by `status` to whoever bears `token`. It must not block.
-    pub fn status(mut self, token: Token, status: impl Fn() -> serde_json::Value + Send + Sync + 'static) -> Self {
-        self.status = Some((token, Box::new(status)));
+    /// Opens pages and actions to whoever bears `token`, and to nobody else.
+    pub fn opened_by(mut self, token: Token) -> Self {
+        self.token = Some(token);
         self
     }
 
-    async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-        if request.method() != Method::GET && request.method() != Method::HEAD {
-            return text(StatusCode::METHOD_NOT_ALLOWED, "only GET is served here\n".to_owned());
+    /// Answers `GET` of `path` by `page`. It must not block.
+    pub fn page(mut self, path: &'static str, page: impl Fn() -> serde_json::Value + Send + Sync + 'static) -> Self {
+        self.pages.push((path, Box::new(page)));
+        self
+    }
+
+    /// Does `action` at a `POST` of `path`, with what was sent; its error says what is wrong with that. It must not
+    /// block.
+    pub fn action(
+        mut self,
+        path: &'static str,
+        action: impl Fn(&[u8]) -> Result<serde_json::Value, String> + Send + Sync + 'static,
+    ) -> Self {
+        self.actions.push((path, Box::new(action)));
+        self
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let (head, body) = request.into_parts();
+        let path = head.uri.path();
+        if let Some((_, action)) = self.actions.iter().find(|(known, _)| *known == path && head.method == Method::POST)
+        {
+            return match self.judge(&head.headers).await {
+                Err(refusal) => refusal,
+                Ok(()) => match Limited::new(body, MAX_SENT).collect().await {
+                    Ok(sent) => answer_action(action, &sent.to_bytes()),
+                    Err(_) => {
+                        text(StatusCode::PAYLOAD_TOO_LARGE, "what was sent is too large, or broke off\n".to_owned())
+                    }
+                },
+            };
         }
-        match request.uri().path() {
+        if head.method != Method::GET && head.method != Method::HEAD {
+            return text(StatusCode::METHOD_NOT_ALLOWED, "this is not served here\n".to_owned());
+        }
+        match path {
             "/livez" => text(StatusCode::OK, "ok\n".to_owned()),
             "/readyz" => match (self.ready)() {
                 Ok(()) => text(StatusCode::OK, "ok\n".to_owned()),
@@ -82,22 +120,35 @@ impl Admin {
                 Ok(metrics) => typed(StatusCode::OK, Metrics::CONTENT_TYPE, metrics),
                 Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "a metric failed to write itself\n".to_owned()),
             },
-            "/v1/status" => self.answer_status(request).await,
-            _ => not_found(),
+            _ => match self.pages.iter().find(|(known, _)| *known == path) {
+                None => not_found(),
+                Some((_, page)) => match self.judge(&head.headers).await {
+                    Ok(()) => typed(StatusCode::OK, "application/json", page().to_string()),
+                    Err(refusal) => refusal,
+                },
+            },
         }
     }
 
-    async fn answer_status(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-        let Some((token, status)) = &self.status else { return not_found() };
-        match token.judge(request.headers()).await {
-            Verdict::NoToken => not_found(),
-            Verdict::Granted => typed(StatusCode::OK, "application/json", status().to_string()),
+    /// Whether a request with these headers may see pages and do actions; if not, what it is told.
+    async fn judge(&self, headers: &HeaderMap) -> Result<(), Response<Full<Bytes>>> {
+        let Some(token) = &self.token else { return Err(not_found()) };
+        match token.judge(headers).await {
+            Verdict::NoToken => Err(not_found()),
+            Verdict::Granted => Ok(()),
             Verdict::Denied => {
                 let mut response = text(StatusCode::UNAUTHORIZED, "the admin token is needed\n".to_owned());
                 response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-                response
+                Err(response)
             }
         }
+    }
+}
+
+fn answer_action(action: &Action, sent: &[u8]) -> Response<Full<Bytes>> {
+    match action(sent) {
+        Ok(done) => typed(StatusCode::OK, "application/json", done.to_string()),
+        Err(fault) => text(StatusCode::BAD_REQUEST, format!("{fault}\n")),
     }
 }
 
@@ -130,7 +181,7 @@ pub async fn serve(listener: TcpListener, admin: Admin, shutdown: CancellationTo
 async fn connection(stream: TcpStream, peer: SocketAddr, admin: Arc<Admin>, shutdown: CancellationToken) {
     let service = service_fn(move |request| {
         let admin = admin.clone();
-        async move { Ok::<_, Infallible>(admin.answer(&request).await) }
+        async move { Ok::<_, Infallible>(admin.answer(request).await) }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())

@@ -11,7 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{Request, StatusCode};
-use http_body_util::Empty;
+use http_body_util::{Empty, Full};
 use serde_json::json;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -32,6 +32,16 @@ impl Server {
         let shutdown = CancellationToken::new();
         let serving = tokio::spawn(admin::serve(listener, admin, shutdown.clone()));
         Self { address, shutdown, serving }
+    }
+
+    async fn post(&self, path: &str, authorization: Option<&str>, sent: &'static str) -> (StatusCode, String) {
+        let mut request =
+            Request::post(path).header("host", "a").body(Full::new(Bytes::from_static(sent.as_bytes()))).unwrap();
+        if let Some(value) = authorization {
+            request.headers_mut().insert("authorization", value.parse().unwrap());
+        }
+        let response = send(self.address, request).await;
+        (response.status(), body(response).await)
     }
 
     async fn get(&self, path: &str, authorization: Option<&str>) -> (StatusCode, String) {
@@ -70,7 +80,13 @@ async fn probes_tell_what_is_missing_and_metrics_are_there() {
 async fn the_status_is_for_the_bearer_of_the_token_and_hidden_while_there_is_none() {
     let file: PathBuf = std::env::temp_dir().join(format!("warren-admin-token-{}", std::process::id()));
     let _ = std::fs::remove_file(&file);
-    let admin = Admin::new(Arc::new(Metrics::new())).status(Token::in_file(&file), || json!({"ready": true}));
+    let admin = Admin::new(Arc::new(Metrics::new()))
+        .opened_by(Token::in_file(&file))
+        .page("/v1/status", || json!({"ready": true}))
+        .action("/v1/drain", |sent| {
+            let sent = std::str::from_utf8(sent).map_err(|error| error.to_string())?;
+            if sent.is_empty() { Err("nothing was sent".to_owned()) } else { Ok(json!({"sent": sent})) }
+        });
     let server = Server::start(admin).await;
     assert_eq!(server.get("/v1/status", Some("Bearer ")).await.0, StatusCode::NOT_FOUND);
     std::fs::write(&file, "s3cret\n").unwrap();
@@ -79,6 +95,12 @@ async fn the_status_is_for_the_bearer_of_the_token_and_hidden_while_there_is_non
     }
     let right = server.get("/v1/status", Some("Bearer s3cret")).await;
     assert_eq!(right, (StatusCode::OK, r#"{"ready":true}"#.to_owned()));
+    assert_eq!(server.post("/v1/drain", None, "now").await.0, StatusCode::UNAUTHORIZED);
+    let done = server.post("/v1/drain", Some("Bearer s3cret"), "now").await;
+    assert_eq!(done, (StatusCode::OK, r#"{"sent":"now"}"#.to_owned()));
+    let refused = server.post("/v1/drain", Some("Bearer s3cret"), "").await;
+    assert_eq!(refused, (StatusCode::BAD_REQUEST, "nothing was sent\n".to_owned()));
+    assert_eq!(server.post("/v1/status", Some("Bearer s3cret"), "").await.0, StatusCode::METHOD_NOT_ALLOWED);
     // A new token takes effect by itself.
     std::fs::write(&file, "0ther").unwrap();
     assert_eq!(server.get("/v1/status", Some("Bearer s3cret")).await.0, StatusCode::UNAUTHORIZED);

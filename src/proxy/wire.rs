@@ -1,0 +1,298 @@
+//! One connection to a coordinator, HTTP/1.1: a request is written, the head of its answer read; the body is
+//! [`super::stream`]'s.
+//!
+//! hyper's client is not used: it runs a connection in a task of its own and passes each head and each piece of a body
+//! to it and back through channels, which doubles the CPU of a small page (see docs/performance.md). Here everything
+//! happens in the task of the client's request. What comes is read strictly, and anything in doubt breaks the
+//! connection.
+
+use std::{
+    io,
+    mem::MaybeUninit,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
+    header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING},
+};
+use http_body::{Body, Frame};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::io::poll_read_buf;
+
+use super::{body::RequestBody, error::Cause, exchange::Head};
+
+/// The largest head of an answer.
+const MAX_HEAD: usize = 512 * 1024;
+
+/// The most headers of an answer.
+const MAX_HEADERS: usize = 512;
+
+/// The size of the first read of an answer; most are smaller.
+pub(super) const FIRST_READ: usize = 8 * 1024;
+
+/// A connection.
+#[derive(Debug)]
+pub(super) struct Wire<S> {
+    pub(super) stream: S,
+    /// What was read and not yet used.
+    pub(super) input: BytesMut,
+    output: BytesMut,
+}
+
+/// The head of an answer, and what follows it.
+#[derive(Debug)]
+pub(super) struct AnswerHead {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub framing: Framing,
+    /// Whether the connection can be used again after the body.
+    pub keeps: bool,
+}
+
+/// How the end of a body is known (RFC 9112, section 6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    Nothing,
+    Length(u64),
+    Chunked,
+    UntilClose,
+}
+
+/// Why there is no answer, or no end of it.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum WireError {
+    #[error("the connection broke")]
+    Io(#[from] io::Error),
+    #[error("the connection was closed before the answer's end")]
+    Closed,
+    #[error("the answer is not valid HTTP: {0}")]
+    Invalid(&'static str),
+    #[error("the client's body broke off")]
+    Body(#[source] Cause),
+}
+
+/// A request being written.
+struct Writing {
+    body: RequestBody,
+    chunked: bool,
+    /// The body was taken to its end; what is left is in the output.
+    taken: bool,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    pub(super) fn new(stream: S) -> Self {
+        Self { stream, input: BytesMut::new(), output: BytesMut::new() }
+    }
+
+    /// Whether the other end has neither closed an idle connection nor said something on it that nobody asked for. What
+    /// it did a moment ago may not be known yet.
+    pub(super) fn is_quiet(&mut self, cx: &mut Context<'_>) -> bool {
+        self.input.is_empty() && poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input).is_pending()
+    }
+
+    /// Sends a request and reads the head of its answer. An answer may come before all of the body is sent; the rest is
+    /// then kept, and the connection is not used again.
+    ///
+    /// # Errors
+    /// When the connection breaks, what comes is no HTTP, or the body itself fails.
+    pub(super) async fn exchange(&mut self, head: Head, body: RequestBody) -> Result<AnswerHead, WireError> {
+        let chunked = write_head(&mut self.output, &head, &body);
+        let taken = body.is_end_stream();
+        let mut writing = Some(Writing { body, chunked, taken });
+        let mut broke = None;
+        std::future::poll_fn(|cx| {
+            if let Some(request) = &mut writing {
+                match self.poll_send(cx, request) {
+                    Poll::Pending => {}
+                    Poll::Ready(Err(error @ WireError::Body(_))) => return Poll::Ready(Err(error)),
+                    // The other end may have answered before it stopped reading.
+                    Poll::Ready(Err(error)) => (writing, broke) = (None, Some(error)),
+                    Poll::Ready(Ok(())) => writing = None,
+                }
+            }
+            let whole = writing.is_none() && broke.is_none();
+            match ready!(self.poll_head(cx, &head.method)) {
+                Ok(answer) => Poll::Ready(Ok(AnswerHead { keeps: answer.keeps && whole, ..answer })),
+                Err(error) => Poll::Ready(Err(broke.take().unwrap_or(error))),
+            }
+        })
+        .await
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, request: &mut Writing) -> Poll<Result<(), WireError>> {
+        loop {
+            while !self.output.is_empty() {
+                let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.output))?;
+                if written == 0 {
+                    return Poll::Ready(Err(WireError::Closed));
+                }
+                self.output.advance(written);
+            }
+            if request.taken {
+                ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+                return Poll::Ready(Ok(()));
+            }
+            match ready!(Pin::new(&mut request.body).poll_frame(cx)) {
+                Some(Ok(frame)) => write_frame(&mut self.output, &frame, request.chunked),
+                Some(Err(error)) => return Poll::Ready(Err(WireError::Body(error))),
+                None => {
+                    request.taken = true;
+                    // Trailers, if there are any, have ended the body already.
+                    if request.chunked && !request.body.had_trailers() {
+                        self.output.extend_from_slice(b"0\r\n\r\n");
+                    }
+                }
+            }
+        }
+    }
+
+    fn poll_head(&mut self, cx: &mut Context<'_>, method: &Method) -> Poll<Result<AnswerHead, WireError>> {
+        let mut searched = 0;
+        loop {
+            if let Some(end) = end_of_head(&self.input, searched) {
+                let head = self.input.split_to(end).freeze();
+                let answer = parse_head(&head, method)?;
+                // 100 Continue and 103 Early Hints come before the answer.
+                if !answer.status.is_informational() {
+                    return Poll::Ready(Ok(answer));
+                }
+                searched = 0;
+                continue;
+            }
+            if self.input.len() >= MAX_HEAD {
+                return Poll::Ready(Err(WireError::Invalid("its head is too large")));
+            }
+            searched = self.input.len().saturating_sub(3);
+            self.input.reserve(FIRST_READ);
+            if ready!(poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input))? == 0 {
+                return Poll::Ready(Err(WireError::Closed));
+            }
+        }
+    }
+}
+
+/// Writes the head of a request; returns whether its body goes in chunks.
+fn write_head(output: &mut BytesMut, head: &Head, body: &RequestBody) -> bool {
+    let Head { method, target, headers } = head;
+    output.reserve(1024);
+    for part in [method.as_str(), " ", target.as_str(), " HTTP/1.1\r\n"] {
+        output.extend_from_slice(part.as_bytes());
+    }
+    for (name, value) in headers {
+        // How the body ends is said below.
+        if name == CONTENT_LENGTH || name == TRANSFER_ENCODING {
+            continue;
+        }
+        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            output.extend_from_slice(part);
+        }
+    }
+    let chunked = match body.size_hint().exact() {
+        Some(0) if *method == Method::GET || *method == Method::HEAD || *method == Method::DELETE => false,
+        Some(length) => {
+            output.extend_from_slice(format!("content-length: {length}\r\n").as_bytes());
+            false
+        }
+        None => {
+            output.extend_from_slice(b"transfer-encoding: chunked\r\n");
+            true
+        }
+    };
+    output.extend_from_slice(b"\r\n");
+    chunked
+}
+
+fn write_frame(output: &mut BytesMut, frame: &Frame<Bytes>, chunked: bool) {
+    match (frame.data_ref(), frame.trailers_ref()) {
+        // An empty chunk would end the body.
+        (Some(data), _) if data.is_empty() => {}
+        (Some(data), _) if chunked => {
+            output.extend_from_slice(format!("{:x}\r\n", data.len()).as_bytes());
+            output.extend_from_slice(data);
+            output.extend_from_slice(b"\r\n");
+        }
+        (Some(data), _) => output.extend_from_slice(data),
+        (None, Some(trailers)) if chunked => {
+            output.extend_from_slice(b"0\r\n");
+            for (name, value) in trailers {
+                for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+                    output.extend_from_slice(part);
+                }
+            }
+            output.extend_from_slice(b"\r\n");
+        }
+        _ => {}
+    }
+}
+
+/// The length of the head that `input` begins with, if all of it is there; up to `searched` its end was not.
+fn end_of_head(input: &[u8], searched: usize) -> Option<usize> {
+    let found = input[searched..].windows(4).position(|four| four == b"\r\n\r\n")?;
+    Some(searched + found + 4)
+}
+
+fn parse_head(head: &Bytes, method: &Method) -> Result<AnswerHead, WireError> {
+    let mut fields = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+    let mut parsed = httparse::Response::new(&mut []);
+    let parsing = httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut parsed, head, &mut fields);
+    let whole = parsing.map_err(|_| WireError::Invalid("its head cannot be parsed"))?.is_complete();
+    let (true, Some(code), Some(version)) = (whole, parsed.code, parsed.version) else {
+        return Err(WireError::Invalid("its head is cut off"));
+    };
+    let status = StatusCode::from_u16(code).map_err(|_| WireError::Invalid("its status is none"))?;
+    // A protocol that nobody asked for.
+    if status == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(WireError::Invalid("it switches protocols"));
+    }
+    let headers = parse_fields(head, parsed.headers)?;
+    let framing = framing(&headers, method, status)?;
+    let closes = headers.get_all(CONNECTION).iter().any(|value| names(value, "close"));
+    let keeps = version == 1 && !closes && framing != Framing::UntilClose;
+    Ok(AnswerHead { status, headers, framing, keeps })
+}
+
+/// The fields as a map; their values stay where they are, in `head`.
+pub(super) fn parse_fields(head: &Bytes, fields: &[httparse::Header<'_>]) -> Result<HeaderMap, WireError> {
+    let mut headers = HeaderMap::with_capacity(fields.len());
+    for field in fields {
+        let name = HeaderName::from_bytes(field.name.as_bytes());
+        let value = HeaderValue::from_maybe_shared(head.slice_ref(field.value));
+        let (Ok(name), Ok(value)) = (name, value) else { return Err(WireError::Invalid("a field is not valid")) };
+        headers.append(name, value);
+    }
+    Ok(headers)
+}
+
+fn framing(headers: &HeaderMap, method: &Method, status: StatusCode) -> Result<Framing, WireError> {
+    if method == Method::HEAD
+        || status.is_informational()
+        || status == StatusCode::NO_CONTENT
+        || status == StatusCode::NOT_MODIFIED
+    {
+        return Ok(Framing::Nothing);
+    }
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let length = lengths.next();
+    if headers.contains_key(TRANSFER_ENCODING) {
+        let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+        let chunked = codings.next().is_some_and(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
+        return match (chunked, codings.next(), length) {
+            (true, None, None) => Ok(Framing::Chunked),
+            _ => Err(WireError::Invalid("its framing is ambiguous")),
+        };
+    }
+    let Some(length) = length else { return Ok(Framing::UntilClose) };
+    if lengths.any(|other| other != length) {
+        return Err(WireError::Invalid("its lengths differ"));
+    }
+    let digits = length.as_bytes().iter().all(u8::is_ascii_digit);
+    let number = length.to_str().ok().filter(|_| digits).and_then(|length| length.parse().ok());
+    number.map(Framing::Length).ok_or(WireError::Invalid("its length is no number"))
+}
+
+fn names(value: &HeaderValue, word: &str) -> bool {
+    value.to_str().is_ok_and(|value| value.split(',').any(|name| name.trim().eq_ignore_ascii_case(word)))
+}
