@@ -1,7 +1,8 @@
-//! What is true of Trino, whoever asks: names, properties files, what its logs say. No I/O of its own.
+//! What is true of Trino, whoever asks: names, properties files, statements, what its logs say. No I/O of its own.
 
 mod name;
 pub mod properties;
+pub mod sql;
 pub mod startup;
 
 pub use name::{ClusterName, InvalidClusterName};
