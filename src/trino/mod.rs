@@ -1,4 +1,4 @@
-//! What is true of Trino, whoever asks: names, properties files, what its logs say. No I/O of its own.
+//! What is true of Trino, whoever asks: names, properties files, statements, what its logs say. No I/O of its own.
 
 mod name;
 pub mod properties;
