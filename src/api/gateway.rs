@@ -56,7 +56,7 @@ pub struct TrinoGatewaySpec {
     /// Names that clients may use in `Host`, such as `trino.example.com` or `*.example.com`. Default: any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(min = 1, max = 253)), extend("x-kubernetes-list-type" = "set"))]
-    #[x_kube(validation = Rule::new("self.all(host, host.matches('^([*][.])?[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?$') || host.matches('^[\\[][0-9A-Fa-f:.]+[\\]]$'))").message("spec.allowedHosts: each is a host such as trino.example.com or *.example.com, without a port"))]
+    #[x_kube(validation = Rule::new(HOSTS_RULE).message("spec.allowedHosts: each is a host such as trino.example.com or *.example.com, without a port"))]
     pub allowed_hosts: Vec<String>,
     /// The TrinoClusterGroups of this namespace that stand behind the gateway. Default: all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -68,6 +68,9 @@ pub struct TrinoGatewaySpec {
 
 /// An address without a path: a name, an IPv4 address, or an IPv6 address in brackets; then maybe a port.
 pub(super) const ADDRESS_RULE: &str = r"self.matches('^https?://([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\\[[0-9A-Fa-f:.]+\\])(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?$')";
+
+/// Hosts as clients name them, without a port: names, names below another one, and addresses.
+const HOSTS_RULE: &str = r"self.all(host, host.matches('^([*][.])?[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?$') || host.matches('^\\[[0-9A-Fa-f:.]+\\]$'))";
 
 /// An address, then maybe a path whose segments no server reads differently.
 const EXTERNAL_URL_RULE: &str = r"self.matches('^https?://([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\\[[0-9A-Fa-f:.]+\\])(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?(/[-._~A-Za-z0-9]+)*$') && !self.matches('/[.]{1,2}(/|$)')";

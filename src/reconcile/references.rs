@@ -22,8 +22,8 @@ pub(super) fn missing_group(gateway: &TrinoGateway, index: &Index, namespace: &s
             ));
         }
     }
-    let named = targets(gateway).into_iter().flat_map(|(field, target)| groups_of(&field, target));
-    named.into_iter().find_map(|(field, name)| not_served(gateway, index, namespace, (&field, name)))
+    let of_rules = targets(gateway).into_iter().flat_map(|(field, target)| groups_of(&field, target));
+    of_rules.into_iter().find_map(|(field, name)| not_served(gateway, index, namespace, (&field, name)))
 }
 
 fn not_served(gateway: &TrinoGateway, index: &Index, namespace: &str, (field, name): (&str, &str)) -> Option<String> {

@@ -91,19 +91,15 @@ fn verdict(rule: &CompiledRule, scope: &Scope) -> Verdict {
 /// A rule that rejects is not told by a statement that is not understood: it matches, does not, or depends on it. To one
 /// that only sends a query somewhere such a statement is of the kind `UNKNOWN`.
 fn on_sql(rule: &CompiledRule, scope: &mut Scope, sql: &SqlFacts) -> Verdict {
-    match (&rule.then, &sql.why_unknown) {
-        (Then::Reject { .. }, Some(why)) => {
-            scope.see(View::WithoutSql, sql);
-            match verdict(rule, scope) {
-                Verdict::Failed(_) => Verdict::Unknown(why.clone()),
-                told => told,
-            }
-        }
-        _ => {
-            scope.see(View::WithSql, sql);
-            verdict(rule, scope)
-        }
+    if let (Then::Reject { .. }, Some(why)) = (&rule.then, &sql.why_unknown) {
+        scope.see(View::WithoutSql, sql);
+        return match verdict(rule, scope) {
+            Verdict::Failed(_) => Verdict::Unknown(why.clone()),
+            told => told,
+        };
     }
+    scope.see(View::WithSql, sql);
+    verdict(rule, scope)
 }
 
 /// What follows from a verdict; none when the next rule is tried.

@@ -16,11 +16,7 @@ pub(super) const TWO_CHOICES_OVER: usize = 8;
 const LEAST_FACTOR: f64 = 0.01;
 
 /// Puts `clusters`, the healthy ones that take new queries, into the order in which a query tries them.
-pub(super) fn order<'a>(
-    strategy: Strategy,
-    mut clusters: Vec<(&'a Cluster, Load)>,
-    pick: Pick,
-) -> Vec<(&'a Cluster, Load)> {
+pub(super) fn order(strategy: Strategy, mut clusters: Vec<(&Cluster, Load)>, pick: Pick) -> Vec<(&Cluster, Load)> {
     if clusters.len() < 2 {
         return clusters;
     }

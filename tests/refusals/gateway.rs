@@ -129,7 +129,7 @@ const REFUSED: &[Refusal] = &[
     },
     Refusal {
         case: "a rule that sends queries somewhere and refuses them",
-        object: "spec: {routing: {rules: [{name: etl, when: 'true', to: {group: etl}, reject: {message: no}}]}}",
+        object: "spec: {routing: {rules: [{name: etl, when: 'true', to: {group: etl}, reject: {message: 'No.'}}]}}",
         field: "spec.routing.rules[0]",
         because: "a rule has exactly one of to",
     },
@@ -159,7 +159,7 @@ const REFUSED: &[Refusal] = &[
     },
     Refusal {
         case: "a rule that asks for a third way with what is unknown",
-        object: "spec: {routing: {rules: [{name: etl, when: 'true', reject: {message: no, onUnknown: Ask}}]}}",
+        object: "spec: {routing: {rules: [{name: etl, when: 'true', reject: {message: 'No.', onUnknown: Ask}}]}}",
         field: "spec.routing.rules[0].reject.onUnknown",
         because: "supported values: \"Reject\", \"Pass\"",
     },
@@ -177,7 +177,7 @@ const REFUSED: &[Refusal] = &[
     },
     Refusal {
         case: "a weight below nothing",
-        object: "spec: {routing: {default: {groups: [{name: a, weight: -1}]}}}",
+        object: "spec: {routing: {default: {groups: [{name: a, weight: -1}, {name: b}]}}}",
         field: "spec.routing.default.groups[0].weight",
         because: "should be greater than or equal to 0",
     },
