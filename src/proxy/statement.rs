@@ -98,15 +98,19 @@ async fn read(ask: &Ask<'_>, text: &Kept) -> Result<Statement, Error> {
     }
 }
 
-/// The healthy clusters of where the query goes, else of the fallback.
+/// The healthy clusters of where the query goes, and behind them those of the fallback: a cluster that failed a moment ago
+/// may still count as healthy.
 fn candidates(ask: &Ask<'_>, outcome: &Outcome) -> Result<Vec<Arc<Backend>>, Error> {
     let fleet = ask.fleet;
-    let first = fleet.candidates(outcome);
-    if !first.is_empty() {
-        return Ok(first);
+    let mut candidates = fleet.candidates(outcome);
+    if let Some(fallback) = fleet.router.fallback(rand::random()) {
+        for backend in fleet.candidates(&fallback) {
+            if !candidates.iter().any(|known| Arc::ptr_eq(known, &backend)) {
+                candidates.push(backend);
+            }
+        }
     }
-    let second = fleet.router.fallback(rand::random()).map(|outcome| fleet.candidates(&outcome));
-    second.filter(|second| !second.is_empty()).ok_or(Error::NoHealthyCluster)
+    if candidates.is_empty() { Err(Error::NoHealthyCluster) } else { Ok(candidates) }
 }
 
 /// Sends a query to its first candidate, and to the next ones while none takes it.

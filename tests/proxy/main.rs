@@ -13,6 +13,7 @@ mod messages;
 mod paths;
 mod polls;
 mod reload;
+mod rules;
 mod standalone;
 mod statements;
 mod tls;
