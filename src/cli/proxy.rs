@@ -80,6 +80,10 @@ pub(super) struct Arguments {
     /// The most bytes of a request's headers; a request with more gets 431. At most 2MiB.
     #[arg(long, value_name = "SIZE", default_value = "256KiB", value_parser = parse_header_size)]
     max_header_bytes: u32,
+    /// The most headers of a request; one with more gets 431. A JDBC client sends one per session property and prepared
+    /// statement; each that is allowed costs a little of every request.
+    #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u16).range(100..=4000))]
+    max_headers: u16,
     /// How long connections are still accepted after SIGTERM, so that load balancers notice.
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = parse_duration)]
     drain_delay: Duration,
@@ -171,8 +175,7 @@ fn settings(arguments: &Arguments) -> Settings {
         drain_timeout: arguments.drain_timeout,
         max_statement_kept: arguments.max_statement_kept,
         max_header_bytes: arguments.max_header_bytes,
-        // Who allows more of them in bytes means more of them in number.
-        max_headers: default.max_headers.max(arguments.max_header_bytes as usize / 256),
+        max_headers: arguments.max_headers.into(),
         shards: arguments.threads.map_or_else(cores, NonZeroUsize::get),
         ..default
     }

@@ -43,7 +43,12 @@ impl<'a> Ask<'a> {
         let (client, forwarded_for) = client_of(headers, peer, trusts);
         let outside = match &fleet.outside {
             Some(outside) => outside.clone(),
-            None => Outside::seen_by(uri, headers, arrival, trusts(peer)).ok_or(Error::BadHost)?,
+            None => (if trusts(peer) {
+                Outside::seen_by(uri, headers, arrival, true)
+            } else {
+                Outside::seen_again(uri, headers, arrival)
+            })
+            .ok_or(Error::BadHost)?,
         };
         if fleet.outside.is_none() && !fleet.router.allows_host(outside.host()) {
             return Err(Error::BadHost);

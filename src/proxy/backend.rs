@@ -55,6 +55,8 @@ pub(super) struct Backend {
     pub host: HeaderValue,
     /// Where its requests come from, as Trino is told: `/c/<cluster>`.
     pub prefix: String,
+    /// The same as a header's value.
+    pub prefix_value: HeaderValue,
     origin: Origin,
     pool: Result<Arc<Pool>, connector::Error>,
     /// It builds no URIs from forwarded headers: those in its pages are rewritten.
@@ -79,6 +81,7 @@ impl Backend {
             health: Health::default(),
             chains: Chains::default(),
             host: HeaderValue::from_str(authority).expect("an authority is visible ASCII"),
+            prefix_value: HeaderValue::try_from(format!("/c/{name}")).expect("a cluster's name is a DNS label"),
             prefix: format!("/c/{name}"),
             name,
             origin,
@@ -154,7 +157,6 @@ impl Backend {
     /// Notes that it is over.
     pub(super) fn end(&self) {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
-        self.touch();
     }
 
     /// How many requests of clients are under way.

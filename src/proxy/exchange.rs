@@ -34,7 +34,7 @@ pub(super) type Exchanged = Response<PooledBody>;
 pub(super) async fn exchange(
     backend: &Backend,
     shard: Shard,
-    head: Head,
+    head: &Head,
     body: RequestBody,
     timeout: Duration,
 ) -> Result<Exchanged, Error> {

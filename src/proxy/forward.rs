@@ -42,7 +42,7 @@ pub(super) async fn to_cluster(
         patiently(ask, &backend, asked.retry, head).await
     } else {
         let body = RequestBody::client(body);
-        exchange(&backend, ask.arrival.shard, head, body, ask.settings.response_timeout).await
+        exchange(&backend, ask.arrival.shard, &head, body, ask.settings.response_timeout).await
     }
 }
 
@@ -78,7 +78,7 @@ pub(super) async fn to_any(ask: &mut Ask<'_>, request: Request<Incoming>) -> Res
     for backend in ask.fleet.any() {
         let head = head_for(ask, &backend, asked.clone());
         let body = RequestBody::nothing();
-        match exchange(&backend, ask.arrival.shard, head, body, ask.settings.response_timeout).await {
+        match exchange(&backend, ask.arrival.shard, &head, body, ask.settings.response_timeout).await {
             Ok(answer) => return Ok(answer),
             Err(error) => last = error,
         }
@@ -103,7 +103,7 @@ async fn patiently(ask: &mut Ask<'_>, backend: &Arc<Backend>, retry: Retry, head
     let mut tries = 1;
     loop {
         let body = RequestBody::nothing();
-        let answer = exchange(backend, ask.arrival.shard, head.clone(), body, ask.settings.response_timeout).await;
+        let answer = exchange(backend, ask.arrival.shard, &head, body, ask.settings.response_timeout).await;
         let error = match answer {
             Ok(answer) => return Ok(answer),
             Err(error) => error,

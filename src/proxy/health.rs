@@ -279,7 +279,7 @@ pub(super) async fn ask(
     let head = Head { method: Method::GET, target, headers };
     // The checks run beside the shards, and have connections of their own.
     let shard = Shard::new(settings.shards);
-    let asked = exchange(backend, shard, head, RequestBody::nothing(), settings.health.timeout).await;
+    let asked = exchange(backend, shard, &head, RequestBody::nothing(), settings.health.timeout).await;
     let answer = asked.map_err(|error| match error {
         Error::Timeout { .. } => Reason::Timeout,
         error => Reason::Connection(innermost(&error)),

@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -129,8 +129,15 @@ async fn connection(context: Arc<Context>, stream: TcpStream, peer: SocketAddr) 
     let meters = &context.gateway.observer.meters;
     meters.connections.inc();
     let secure = context.tls.is_some();
-    let arrival =
-        Arrival { shard: context.shard, peer, local, secure, server_name: None, listener: context.listener.clone() };
+    let arrival = Arrival {
+        shard: context.shard,
+        peer,
+        local,
+        secure,
+        server_name: None,
+        listener: context.listener.clone(),
+        seen: Mutex::default(),
+    };
     let stream = Patient::new(stream, context.gateway.settings.write_timeout);
     let ended = match &context.tls {
         None => serve_http(&context, stream, arrival).await,

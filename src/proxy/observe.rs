@@ -181,7 +181,8 @@ impl Observation {
         if let (Some(backend), Some(query)) = (&self.backend, self.query) {
             if (self.ends && status.is_success()) || (self.kind == Kind::Poll && status == StatusCode::NOT_FOUND) {
                 backend.chains.end(query);
-            } else if self.kind == Kind::Poll {
+            } else if self.method == Method::HEAD {
+                // Of a poll, its page tells more.
                 backend.chains.see(query);
             }
         }

@@ -3,7 +3,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use http::{
@@ -22,7 +22,7 @@ const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-pref
 pub(super) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
 /// How a request came in.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Arrival {
     pub shard: Shard,
     /// The other end of the connection.
@@ -35,6 +35,8 @@ pub(super) struct Arrival {
     pub server_name: Option<Arc<str>>,
     /// The name of the listener, if it has one.
     pub listener: Option<Arc<str>>,
+    /// What was seen of the gateway last, and by which `Host`: most connections say the same in each request.
+    pub seen: Mutex<Option<(HeaderValue, Outside)>>,
 }
 
 /// Where clients see the gateway: what Trino builds the URIs from that it hands out.
@@ -98,6 +100,22 @@ impl Outside {
         seen?.below(said.prefix.unwrap_or_default())
     }
 
+    /// The same as [`Outside::seen_by`] of what nobody in between says anything about, remembered for the connection.
+    pub(super) fn seen_again(uri: &Uri, headers: &HeaderMap, arrival: &Arrival) -> Option<Self> {
+        let (None, Some(host)) = (uri.authority(), headers.get(HOST)) else {
+            return Self::seen_by(uri, headers, arrival, false);
+        };
+        let mut seen = arrival.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, outside)) = &*seen
+            && of == host
+        {
+            return Some(outside.clone());
+        }
+        let outside = Self::seen_by(uri, headers, arrival, false)?;
+        *seen = Some((host.clone(), outside.clone()));
+        Some(outside)
+    }
+
     fn new(proto: &str, host: &str, port: u16) -> Option<Self> {
         Some(Self {
             proto: proto.parse().ok()?,
@@ -154,6 +172,10 @@ impl Outside {
         headers.insert(X_FORWARDED_PROTO, self.proto.clone());
         headers.insert(X_FORWARDED_HOST, self.host.clone());
         headers.insert(X_FORWARDED_PORT, self.port.clone());
+        if self.level == Level::Cluster && self.prefix.is_empty() {
+            headers.insert(X_FORWARDED_PREFIX, backend.prefix_value.clone());
+            return;
+        }
         let path = self.path_of(backend);
         if !path.is_empty() {
             let path = HeaderValue::try_from(path).expect("a plain path and a DNS label are visible ASCII");
@@ -250,6 +272,7 @@ mod tests {
             secure: false,
             server_name: None,
             listener: None,
+            seen: Mutex::default(),
         }
     }
 

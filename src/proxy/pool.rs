@@ -47,7 +47,8 @@ pub(super) struct Pool {
 
 #[derive(Debug)]
 struct Idle {
-    wire: Wire<Stream>,
+    /// In a box: it holds the state of TLS, and is moved about.
+    wire: Box<Wire<Stream>>,
     since: Instant,
 }
 
@@ -84,7 +85,7 @@ impl Pool {
     pub(super) async fn send(
         self: &Arc<Self>,
         shard: Shard,
-        head: Head,
+        head: &Head,
         body: RequestBody,
     ) -> Result<Response<PooledBody>, Failure> {
         let idle = std::future::poll_fn(|cx| Poll::Ready(self.take(shard, cx))).await;
@@ -115,7 +116,7 @@ impl Pool {
     }
 
     /// The connection that idled for the shortest time, so that those which are not needed grow old.
-    fn take(&self, shard: Shard, cx: &mut Context<'_>) -> Option<Wire<Stream>> {
+    fn take(&self, shard: Shard, cx: &mut Context<'_>) -> Option<Box<Wire<Stream>>> {
         let mut idle = self.lock(shard);
         while let Some(mut last) = idle.pop_back() {
             if last.is_stale() {
@@ -128,7 +129,7 @@ impl Pool {
         None
     }
 
-    fn give_back(&self, shard: Shard, wire: Wire<Stream>) {
+    fn give_back(&self, shard: Shard, wire: Box<Wire<Stream>>) {
         let mut idle = self.lock(shard);
         if idle.len() >= MAX_IDLE || idle.front().is_some_and(Idle::is_stale) {
             idle.pop_front();
@@ -136,9 +137,9 @@ impl Pool {
         idle.push_back(Idle { wire, since: Instant::now() });
     }
 
-    async fn connect(&self) -> Result<Wire<Stream>, Cause> {
+    async fn connect(&self) -> Result<Box<Wire<Stream>>, Cause> {
         let stream = self.connector.clone().call(self.origin.clone()).await?;
-        Ok(Wire::new(TokioIo::new(stream)))
+        Ok(Box::new(Wire::new(TokioIo::new(stream))))
     }
 
     fn lock(&self, shard: Shard) -> MutexGuard<'_, VecDeque<Idle>> {

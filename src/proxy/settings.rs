@@ -11,7 +11,7 @@ pub struct Settings {
     /// The most bytes of a request's headers; JDBC clients send one line per session property and prepared statement.
     /// Never under 8 KiB.
     pub max_header_bytes: u32,
-    /// The most headers of one request.
+    /// The most headers of one request. Each costs some bytes of each request, whether it is there or not.
     pub max_headers: usize,
     /// How long a client may take to send the head of a request, and how long an HTTP/1.1 connection may idle.
     pub header_timeout: Duration,
@@ -66,7 +66,7 @@ impl Default for Settings {
         Self {
             max_statement_kept: 1024 * 1024,
             max_header_bytes: 256 * 1024,
-            max_headers: 1000,
+            max_headers: 500,
             header_timeout: Duration::from_secs(30),
             max_connections: 50_000,
             connect_timeout: Duration::from_secs(3),

@@ -129,7 +129,7 @@ async fn send(ask: &mut Ask<'_>, query: NewQuery) -> Result<Exchanged, Error> {
         let outside = direct.unwrap_or(&ask.outside);
         headers::to_coordinator(&mut head.headers, &backend, outside, &ask.forwarded_for);
         let body = RequestBody::kept(text.send());
-        let error = match exchange(&backend, ask.arrival.shard, head, body, ask.settings.statement_timeout).await {
+        let error = match exchange(&backend, ask.arrival.shard, &head, body, ask.settings.statement_timeout).await {
             Ok(taken) if !cannot_take(taken.status()) => return Ok(taken),
             // It cannot be sent to anyone else: the client shall see what this one said.
             Ok(taken) if !text.is_whole() => return Ok(taken),

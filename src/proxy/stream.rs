@@ -17,6 +17,9 @@ use super::wire::{FIRST_READ, Framing, Wire, WireError, parse_fields};
 /// The largest read: a page of many megabytes comes in pieces of up to this size.
 const LARGEST_READ: usize = 256 * 1024;
 
+/// Pieces up to this size are copied, larger ones handed on with the buffer that they are in.
+const SMALL_PIECE: usize = 4 * 1024;
+
 /// The longest line before a chunk, extensions included.
 const MAX_CHUNK_LINE: usize = 4 * 1024;
 
@@ -30,7 +33,7 @@ const MAX_TRAILER_FIELDS: usize = 64;
 #[derive(Debug)]
 pub(super) struct WireBody<S> {
     /// The connection, until the body ends.
-    wire: Option<Wire<S>>,
+    wire: Option<Box<Wire<S>>>,
     part: Part,
     next_read: usize,
 }
@@ -47,7 +50,7 @@ enum Part {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WireBody<S> {
-    pub(super) fn new(wire: Wire<S>, framing: Framing) -> Self {
+    pub(super) fn new(wire: Box<Wire<S>>, framing: Framing) -> Self {
         let part = match framing {
             Framing::Nothing | Framing::Length(0) => Part::Done,
             Framing::Length(length) => Part::Length(length),
@@ -58,7 +61,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WireBody<S> {
     }
 
     /// The connection, once the body was read to its end; it has nothing more to say.
-    pub(super) fn finish(&mut self) -> Option<Wire<S>> {
+    pub(super) fn finish(&mut self) -> Option<Box<Wire<S>>> {
         let over = self.part == Part::Done;
         self.wire.take_if(|wire| over && wire.input.is_empty())
     }
@@ -83,7 +86,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WireBody<S> {
     fn piece(&mut self, most: u64) -> Option<Bytes> {
         let wire = self.wire.as_mut().filter(|wire| !wire.input.is_empty())?;
         let length = wire.input.len().min(usize::try_from(most).unwrap_or(usize::MAX));
-        Some(wire.input.split_to(length).freeze())
+        if length > SMALL_PIECE {
+            return Some(wire.input.split_to(length).freeze());
+        }
+        // A copy leaves the buffer to the next answer.
+        let piece = Bytes::copy_from_slice(&wire.input[..length]);
+        wire.input.advance(length);
+        Some(piece)
     }
 
     /// The next piece, trailers, or the end.
@@ -243,10 +252,10 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         });
-        let mut wire = Wire::new(near);
+        let mut wire = Box::new(Wire::new(near));
         let target = PathAndQuery::from_static("/v1/info");
         let head = Head { method, target, headers: HeaderMap::new() };
-        let head = wire.exchange(head, RequestBody::nothing()).await?;
+        let head = wire.exchange(&head, RequestBody::nothing()).await?;
         let mut body = WireBody::new(wire, head.framing);
         let collected = (&mut body).collect().await?;
         let trailers = collected.trailers().cloned();

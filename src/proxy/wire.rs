@@ -33,6 +33,9 @@ const MAX_HEADERS: usize = 512;
 /// The size of the first read of an answer; most are smaller.
 pub(super) const FIRST_READ: usize = 8 * 1024;
 
+/// How much of a body is gathered before it is written.
+const MANY_BYTES: usize = 64 * 1024;
+
 /// A connection.
 #[derive(Debug)]
 pub(super) struct Wire<S> {
@@ -98,8 +101,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     ///
     /// # Errors
     /// When the connection breaks, what comes is no HTTP, or the body itself fails.
-    pub(super) async fn exchange(&mut self, head: Head, body: RequestBody) -> Result<AnswerHead, WireError> {
-        let chunked = write_head(&mut self.output, &head, &body);
+    pub(super) async fn exchange(&mut self, head: &Head, body: RequestBody) -> Result<AnswerHead, WireError> {
+        let chunked = write_head(&mut self.output, head, &body);
         let taken = body.is_end_stream();
         let mut writing = Some(Writing { body, chunked, taken });
         let mut broke = None;
@@ -124,6 +127,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     fn poll_send(&mut self, cx: &mut Context<'_>, request: &mut Writing) -> Poll<Result<(), WireError>> {
         loop {
+            // A statement is most often there with its head, and goes out with it in one write.
+            let taking = if request.taken || self.output.len() >= MANY_BYTES {
+                Poll::Ready(())
+            } else {
+                self.poll_take(cx, request)?
+            };
             while !self.output.is_empty() {
                 let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.output))?;
                 if written == 0 {
@@ -131,29 +140,41 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                 }
                 self.output.advance(written);
             }
+            ready!(taking);
             if request.taken {
                 ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
                 return Poll::Ready(Ok(()));
             }
-            match ready!(Pin::new(&mut request.body).poll_frame(cx)) {
-                Some(Ok(frame)) => write_frame(&mut self.output, &frame, request.chunked),
-                Some(Err(error)) => return Poll::Ready(Err(WireError::Body(error))),
-                None => {
-                    request.taken = true;
-                    // Trailers, if there are any, have ended the body already.
-                    if request.chunked && !request.body.had_trailers() {
-                        self.output.extend_from_slice(b"0\r\n\r\n");
-                    }
+        }
+    }
+
+    /// Takes the next piece of the body into the output, or its end.
+    fn poll_take(&mut self, cx: &mut Context<'_>, request: &mut Writing) -> Result<Poll<()>, WireError> {
+        match Pin::new(&mut request.body).poll_frame(cx) {
+            Poll::Pending => return Ok(Poll::Pending),
+            Poll::Ready(Some(Ok(frame))) => {
+                write_frame(&mut self.output, &frame, request.chunked);
+                request.taken = !request.chunked && request.body.is_end_stream();
+            }
+            Poll::Ready(Some(Err(error))) => return Err(WireError::Body(error)),
+            Poll::Ready(None) => {
+                request.taken = true;
+                // Trailers, if there are any, have ended the body already.
+                if request.chunked && !request.body.had_trailers() {
+                    self.output.extend_from_slice(b"0\r\n\r\n");
                 }
             }
         }
+        Ok(Poll::Ready(()))
     }
 
     fn poll_head(&mut self, cx: &mut Context<'_>, method: &Method) -> Poll<Result<AnswerHead, WireError>> {
         let mut searched = 0;
         loop {
             if let Some(end) = end_of_head(&self.input, searched) {
-                let head = self.input.split_to(end).freeze();
+                // A copy of some hundred bytes leaves the buffer to the next answer.
+                let head = Bytes::copy_from_slice(&self.input[..end]);
+                self.input.advance(end);
                 let answer = parse_head(&head, method)?;
                 // 100 Continue and 103 Early Hints come before the answer.
                 if !answer.status.is_informational() {
