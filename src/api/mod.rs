@@ -33,7 +33,9 @@ pub use proxy_group::{
     ProxyTemplate, ServiceType,
 };
 
-pub use routing::{GatewayRouting, GroupShare, OnUnknown, ProxyMode, Rejection, RouteTarget, RoutingRule};
+pub use routing::{
+    ExternalRouter, GatewayRouting, GroupShare, OnUnknown, ProxyMode, Rejection, RouteTarget, RoutingRule,
+};
 
 /// The API group of all kinds.
 pub const GROUP: &str = "trinowarren.io";

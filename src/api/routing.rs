@@ -15,9 +15,32 @@ pub struct GatewayRouting {
     /// Where a query goes that no rule matched. Without it, such a query is refused with a Trino error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<RouteTarget>,
+    /// A service that is asked about queries that no rule matched; where it gives no answer, `default` decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<ExternalRouter>,
     /// Where a query goes when what it was routed to has no healthy cluster. Without it, such a query fails.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<RouteTarget>,
+}
+
+/// A service that is asked by HTTP for the group of a query; question and answer are those of trino-gateway's external
+/// routing. Credentials of clients (`Authorization`, `Cookie`, extra credentials) are not sent to it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ExternalRouter {
+    /// Where it is asked, for example `http://router.trino.svc:8080/route`. For `https`, its certificate must chain up to
+    /// the public roots.
+    #[schemars(length(min = 1, max = 500))]
+    #[x_kube(validation = Rule::new("self.matches('^https?://[^/?#@ ]+(/[^#@ ]*)?$')").message("spec.routing.external.url must be http://host or https://host, with a port and a path or without"))]
+    pub url: String,
+    /// The longest that it may take, in milliseconds. Default: 1000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 60000))]
+    pub timeout_millis: Option<i32>,
+    /// Headers of clients that it is not sent, besides their credentials.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 100)), extend("x-kubernetes-list-type" = "set"))]
+    pub exclude_headers: Vec<String>,
 }
 
 /// A rule: which queries it is for, and what becomes of them.

@@ -2,13 +2,20 @@
 
 use crate::{
     api::{self, GatewayRouting, RouteTarget, RoutingRule},
-    routing::{Group, OnUnknown, Reject, Rule, Rules, Strategy, Target, WeightedGroup},
+    routing::{ExternalRouter, Group, OnUnknown, Reject, Rule, Rules, Strategy, Target, WeightedGroup},
 };
 
 /// The rules that a gateway's spec gives.
 pub(super) fn rules(routing: &GatewayRouting) -> Rules {
-    let GatewayRouting { rules, default, fallback } = routing;
+    let GatewayRouting { rules, external, default, fallback } = routing;
     Rules {
+        external: external.as_ref().map(|api::ExternalRouter { url, timeout_millis, exclude_headers }| {
+            ExternalRouter {
+                url: url.clone(),
+                timeout_millis: timeout_millis.and_then(|millis| u32::try_from(millis).ok()),
+                exclude_headers: exclude_headers.clone(),
+            }
+        }),
         rules: rules.iter().map(rule).collect(),
         default: default.as_ref().map(target),
         fallback: fallback.as_ref().map(target),

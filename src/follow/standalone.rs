@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Error, Publisher, read::Seen};
 use crate::routing::{
-    Cluster, ClusterName, Group, OnUnknown, ProxyMode, ROUTING_TABLE_FORMAT, Reject, RoutingTable, Rule, Rules,
-    Serving, Strategy, Target, WeightedGroup,
+    Cluster, ClusterName, ExternalRouter, Group, OnUnknown, ProxyMode, ROUTING_TABLE_FORMAT, Reject, RoutingTable,
+    Rule, Rules, Serving, Strategy, Target, WeightedGroup,
 };
 
 /// How often the files are compared with what they held.
@@ -86,8 +86,18 @@ struct ClusterForm {
 struct RulesForm {
     #[serde(default)]
     rules: Vec<RuleForm>,
+    external: Option<ExternalForm>,
     default: Option<TargetForm>,
     fallback: Option<TargetForm>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ExternalForm {
+    url: String,
+    timeout_millis: Option<u32>,
+    #[serde(default)]
+    exclude_headers: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -124,8 +134,13 @@ struct WeightedForm {
 }
 
 impl From<RulesForm> for Rules {
-    fn from(RulesForm { rules, default, fallback }: RulesForm) -> Self {
+    fn from(RulesForm { rules, external, default, fallback }: RulesForm) -> Self {
         Self {
+            external: external.map(|ExternalForm { url, timeout_millis, exclude_headers }| ExternalRouter {
+                url,
+                timeout_millis,
+                exclude_headers,
+            }),
             rules: rules.into_iter().map(Rule::from).collect(),
             default: default.map(Target::from),
             fallback: fallback.map(Target::from),

@@ -8,6 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::time::{Duration, Instant};
 
@@ -27,6 +28,7 @@ enum Source {
     Nothing,
     Client(Incoming),
     Kept(Replay),
+    Text(Full<Bytes>),
 }
 
 /// How far a request's body has come, for whoever waits for the answer.
@@ -66,6 +68,11 @@ impl RequestBody {
         Self { source: Source::Nothing, progress: None, had_trailers: false }
     }
 
+    /// What the proxy asks itself.
+    pub(super) fn text(text: String) -> Self {
+        Self { source: Source::Text(Full::from(text)), progress: None, had_trailers: false }
+    }
+
     /// The client's body; it can be sent once.
     pub(super) fn client(body: Incoming) -> Self {
         Self { source: Source::Client(body), progress: Some(Progress::new()), had_trailers: false }
@@ -97,6 +104,7 @@ impl Body for RequestBody {
             Source::Nothing => Poll::Ready(None),
             Source::Client(body) => Pin::new(body).poll_frame(cx).map_err(Cause::from),
             Source::Kept(body) => Pin::new(body).poll_frame(cx),
+            Source::Text(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
         };
         if let (Poll::Ready(frame), Some(progress)) = (&polled, &this.progress) {
             progress.note();
@@ -110,6 +118,7 @@ impl Body for RequestBody {
             Source::Nothing => true,
             Source::Client(body) => body.is_end_stream(),
             Source::Kept(body) => body.is_end_stream(),
+            Source::Text(body) => body.is_end_stream(),
         }
     }
 
@@ -118,6 +127,7 @@ impl Body for RequestBody {
             Source::Nothing => SizeHint::with_exact(0),
             Source::Client(body) => body.size_hint(),
             Source::Kept(body) => body.size_hint(),
+            Source::Text(body) => body.size_hint(),
         }
     }
 }

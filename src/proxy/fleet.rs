@@ -11,6 +11,7 @@ use std::{
 use super::{
     Settings,
     backend::{Backend, Origin},
+    external::External,
     outside::Outside,
 };
 use crate::{
@@ -25,6 +26,8 @@ pub(super) struct Fleet {
     pub hash: String,
     /// What clients see, if the table says it.
     pub outside: Option<Outside>,
+    /// Who is asked where no rule matches.
+    pub external: Option<Arc<External>>,
     /// The clusters whose clients talk to them by themselves after the first call, and where.
     direct: HashMap<ClusterName, Outside>,
     backends: HashMap<ClusterName, Arc<Backend>>,
@@ -56,6 +59,9 @@ impl Fleet {
         Self {
             hash: table.hash(),
             outside: router.external().and_then(|external| Outside::of(external.address())?.below(external.prefix())),
+            external: table.routing.external.as_ref().map(|definition| {
+                External::new(definition, before.and_then(|fleet| fleet.external.as_ref()), settings)
+            }),
             direct: direct(&router),
             turns: table.groups.iter().map(|group| (group.name.clone(), turn(&group.name))).collect(),
             info_turn: before.map(|fleet| fleet.info_turn.clone()).unwrap_or_default(),

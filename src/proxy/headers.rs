@@ -93,7 +93,7 @@ fn is_ui(path: &str) -> bool {
 }
 
 /// Drops what is meant for one connection only: the fields that the RFC lists, and those that `Connection` names.
-fn drop_hop_by_hop(headers: &mut HeaderMap) {
+pub(super) fn drop_hop_by_hop(headers: &mut HeaderMap) {
     // What is named there; most often nothing but a word that is no field.
     let named: Vec<HeaderName> = headers
         .get_all(CONNECTION)

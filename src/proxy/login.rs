@@ -1,10 +1,7 @@
 //! Logins by OAuth2 through one redirect URI: identity providers know `/oauth2/callback` of the gateway and nothing of
 //! its clusters, so a cookie says which cluster a login is for. Not a secret, and nothing is believed of it: it is
-//! looked up in the table, and the coordinator verifies the state that it signed itself.
-//!
-//! Seen in Trino 476 (`OAuth2Service`, `OAuth2CallbackResource`, `NonceCookie`): a login begins with a redirect to the
-//! provider whose `redirect_uri` is the coordinator's own callback as clients see it; at the callback the same URI is
-//! built again for the exchange of the code, and the nonce's cookie has the path `/oauth2/callback`.
+//! looked up in the table, and the coordinator verifies the state that it signed itself. What Trino does is in
+//! `OAuth2Service`, `OAuth2CallbackResource` and `NonceCookie` (476).
 
 use std::fmt::Write as _;
 

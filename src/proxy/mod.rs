@@ -16,6 +16,7 @@ mod door;
 mod endpoint;
 mod error;
 mod exchange;
+mod external;
 mod fleet;
 mod forward;
 mod gateway;

@@ -15,6 +15,7 @@ use super::{
     backend::Backend,
     body::RequestBody,
     exchange::{Exchanged, Head, exchange},
+    external::External,
     headers,
     kept::Kept,
     transaction,
@@ -39,7 +40,7 @@ pub(super) async fn submit(ask: &mut Ask<'_>, request: Request<Incoming>) -> Res
     let (mut parts, body) = request.into_parts();
     let text = Kept::new(body, ask.settings.max_statement_kept);
     let transaction = transaction::untag(&mut parts.headers);
-    let outcome = match decide(ask, &parts.headers, &text).await? {
+    let outcome = match decide(ask, &mut parts.headers, &text).await? {
         Outcome::Reject { message } => return Err(Error::Rejected(message)),
         Outcome::NoRoute if transaction.is_none() => return Err(Error::NoRoute),
         outcome => outcome,
@@ -54,23 +55,53 @@ pub(super) async fn submit(ask: &mut Ask<'_>, request: Request<Incoming>) -> Res
 }
 
 /// What becomes of a query with these headers and this text.
-async fn decide(ask: &mut Ask<'_>, headers: &HeaderMap, text: &Kept) -> Result<Outcome, Error> {
+async fn decide(ask: &mut Ask<'_>, headers: &mut HeaderMap, text: &Kept) -> Result<Outcome, Error> {
     let router = &ask.fleet.router;
     let draw = rand::random();
+    let external = ask.fleet.external.as_ref();
     // Without rules, what they would see need not be gathered.
-    if router.table().routing.rules.is_empty() {
+    if router.table().routing.rules.is_empty() && external.is_none() {
         return Ok(router.route(draw));
     }
-    let statement = if router.reads_sql() { read(ask, text).await? } else { Statement::Unread(Unread::NotAsked) };
-    let Decision { rule, outcome, faults } = router.decide(&Facts::of(headers, origin(ask, headers), statement), draw);
+    let reads = router.reads_sql() || external.is_some();
+    let statement = if reads { read(ask, text).await? } else { Statement::Unread(Unread::NotAsked) };
+    let facts = Facts::of(headers, origin(ask, headers), statement);
+    let Decision { rule, outcome, faults } = router.decide(&facts, draw);
     for fault in faults {
         let request = ask.observation.id();
         tracing::warn!(request, rule = &*fault.rule, fault = fault.message, "a routing rule failed");
     }
-    if let Some(rule) = rule {
-        ask.observation.by_rule(rule);
+    match (rule, external) {
+        (Some(rule), _) => ask.observation.by_rule(rule),
+        (None, Some(external)) => return Ok(by_external(ask, external, &facts, headers).await.unwrap_or(outcome)),
+        (None, None) => {}
     }
     Ok(outcome)
+}
+
+/// Where the external router sends a query; none leaves it to the default, as does an answer that cannot be used.
+async fn by_external(
+    ask: &mut Ask<'_>,
+    external: &External,
+    facts: &Facts,
+    headers: &mut HeaderMap,
+) -> Option<Outcome> {
+    let request = ask.observation.id();
+    match external.ask(ask.arrival.shard, facts, headers).await {
+        Ok(None) => None,
+        Ok(Some(group)) => {
+            let found = ask.fleet.router.table().groups.iter().position(|known| known.name == group);
+            match found {
+                Some(_) => ask.observation.by_rule("external router".into()),
+                None => tracing::warn!(request, group, "the external router names a group that is not there"),
+            }
+            found.map(Outcome::Group)
+        }
+        Err(failure) => {
+            tracing::warn!(request, %failure, "the external router gave no answer: the default decides");
+            None
+        }
+    }
 }
 
 fn origin(ask: &Ask<'_>, headers: &HeaderMap) -> Origin {

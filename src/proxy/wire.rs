@@ -1,10 +1,7 @@
 //! One connection to a coordinator, HTTP/1.1: a request is written, the head of its answer read; the body is
-//! [`super::stream`]'s.
-//!
-//! hyper's client is not used: it runs a connection in a task of its own and passes each head and each piece of a body
-//! to it and back through channels, which doubles the CPU of a small page (see docs/performance.md). Here everything
-//! happens in the task of the client's request. What comes is read strictly, and anything in doubt breaks the
-//! connection.
+//! [`super::stream`]'s. All in the task of the client's request: hyper's client runs a connection in a task of its own
+//! and passes everything to it and back, which costs a small page twice the wake-ups (docs/performance.md). What comes
+//! is read strictly, and anything in doubt breaks the connection.
 
 use std::{
     io,

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::{
     Address, TableError,
     decision::Outcome,
-    table::{Cluster, RoutingTable, Target},
+    table::{Cluster, ExternalRouter, RoutingTable, Target},
 };
 use crate::trino::ClusterName;
 
@@ -159,4 +159,12 @@ pub(super) fn hosts(given: &[String]) -> Result<Vec<AllowedHost>, TableError> {
         }
     };
     given.iter().enumerate().map(host).collect()
+}
+/// Checks where an external router is asked.
+pub(super) fn external_router(router: &ExternalRouter) -> Result<(), TableError> {
+    let fault = || TableError::ExternalRouter(router.url.clone());
+    let uri: http::Uri = router.url.parse().map_err(|_| fault())?;
+    let known = matches!(uri.scheme_str(), Some("http" | "https"));
+    let plain = uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
+    if known && plain && !router.url.contains('#') { Ok(()) } else { Err(fault()) }
 }

@@ -36,6 +36,9 @@ pub enum TableError {
         /// What was given.
         given: String,
     },
+    /// The external router cannot be asked there.
+    #[error("routing.external.url: {0:?} must be http://host or https://host, with a port and a path or without")]
+    ExternalRouter(String),
     /// Two groups share one name.
     #[error("groups: the name {0:?} is given twice: names of groups must differ")]
     GroupTwice(String),

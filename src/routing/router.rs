@@ -41,6 +41,9 @@ impl Router {
         let external = table.external_url.as_deref().map(check_external_url).transpose()?;
         let trusted = check::networks(&table.trusted_proxies)?;
         let hosts = check::hosts(&table.allowed_hosts)?;
+        if let Some(external) = &table.routing.external {
+            check::external_router(external)?;
+        }
         let clusters = check::clusters(&table)?;
         let rules = CompiledRule::all(&table)?;
         let [default, fallback] =

@@ -124,12 +124,29 @@ pub struct Rules {
     /// In order: the first one that matches a query decides.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<Rule>,
+    /// Who is asked about a query that no rule matched; where it gives no answer, the default decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<ExternalRouter>,
     /// Where a query goes that no rule matched. Left out, such a query is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<Target>,
     /// Where a query goes when what it was routed to has no healthy cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fallback: Option<Target>,
+}
+
+/// A service that is asked by HTTP for the group of a query, in the manner of trino-gateway's external routing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExternalRouter {
+    /// Where it is asked, by `POST`: `http` or `https`, host, and maybe port and path.
+    pub url: String,
+    /// The longest that it may take, in milliseconds; 1000 when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_millis: Option<u32>,
+    /// Headers of clients that it is not sent, besides their credentials.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclude_headers: Vec<String>,
 }
 
 /// A rule: which queries it is for, and what becomes of them. Exactly one of `to` and `reject` is given.

@@ -128,3 +128,55 @@ async fn explain_says_what_would_become_of_a_query() {
     assert!(gateway.proxy.explain(b"{\"sq\": 1}").unwrap_err().contains("unknown field"));
     assert!(blue.seen().is_empty() && green.seen().is_empty());
 }
+
+#[tokio::test]
+async fn an_external_router_is_asked_where_no_rule_matches_and_the_default_decides_where_it_fails() {
+    let (blue, green) = (Coordinator::trino("blue").await, Coordinator::trino("green").await);
+    // It reads what trino-gateway sends, and answers what it expects.
+    let router = Coordinator::scripted(|request| async move {
+        assert_eq!((request.method(), request.uri().path()), (&Method::POST, "/route"));
+        assert!(!request.headers().contains_key("authorization") && !request.headers().contains_key("x-mine"));
+        let user = request.headers()["x-trino-user"].to_str().unwrap().to_owned();
+        let asked = http_body_util::BodyExt::collect(request.into_body()).await.unwrap().to_bytes();
+        let asked: Value = serde_json::from_slice(&asked).unwrap();
+        assert_eq!(asked["trinoRequestUser"]["user"], user);
+        let tables = &asked["trinoQueryProperties"]["tables"];
+        let answer = match user.as_str() {
+            "ann" if *tables == json!(["tpch.sf1.lineitem"]) => {
+                json!({"routingGroup": "etl", "errors": [], "externalHeaders": {"X-Note": "1"}})
+            }
+            "bob" => json!({"routingGroup": "nowhere"}),
+            "eve" => json!({"errors": ["no idea"]}),
+            _ => json!({}),
+        };
+        Some(crate::coordinator::text(StatusCode::OK, &answer.to_string()))
+    })
+    .await;
+    let table = json!({
+        "groups": [
+            {"name": "adhoc", "clusters": [{"name": "blue", "url": blue.url()}]},
+            {"name": "etl", "clusters": [{"name": "green", "url": green.url()}]},
+        ],
+        "routing": {
+            "rules": [{"name": "own", "when": "user.name == 'own'", "to": {"group": "adhoc"}}],
+            "external": {"url": format!("{}/route", router.url()), "excludeHeaders": ["x-mine"]},
+            "default": {"group": "adhoc"},
+        },
+    });
+    let gateway = Gateway::with(settings(), Some(table)).await;
+    gateway.healthy("blue").await;
+    gateway.healthy("green").await;
+    // The scripted router takes what says for whom it is forwarded for a client's; see there.
+    let marked = |user: &'static str| {
+        [("x-trino-user", user), ("x-forwarded-for", "x"), ("authorization", "Basic x"), ("x-mine", "1")]
+    };
+    assert_eq!(post(&gateway, &marked("ann"), "SELECT * FROM tpch.sf1.lineitem").await["from"], "green");
+    assert_eq!(green.seen()[0].headers["x-note"], "1");
+    assert!(green.seen()[0].headers.contains_key("authorization"));
+    for user in ["ann", "bob", "eve", "own"] {
+        assert_eq!(post(&gateway, &marked(user), "SELECT 1").await["from"], "blue", "{user}");
+    }
+    assert_eq!(router.seen().len(), 4);
+    router.stop().await;
+    assert_eq!(post(&gateway, &marked("ann"), "SELECT * FROM tpch.sf1.lineitem").await["from"], "blue");
+}

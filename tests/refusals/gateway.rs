@@ -170,6 +170,18 @@ const REFUSED: &[Refusal] = &[
         because: TARGET,
     },
     Refusal {
+        case: "an external router that is no URL",
+        object: "spec: {routing: {external: {url: 'router:8080/route'}}}",
+        field: "spec.routing.external.url",
+        because: "must be http://host or https://host",
+    },
+    Refusal {
+        case: "an external router that may take an hour",
+        object: "spec: {routing: {external: {url: 'http://router/route', timeoutMillis: 3600000}}}",
+        field: "spec.routing.external.timeoutMillis",
+        because: "less than or equal to 60000",
+    },
+    Refusal {
         case: "groups of which none gets a query",
         object: "spec: {routing: {default: {groups: [{name: a, weight: 0}, {name: b, weight: 0}]}}}",
         field: "spec.routing.default",
