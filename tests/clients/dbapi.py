@@ -154,7 +154,7 @@ def session_properties():
 
 @case("read")
 def source_and_user_reach_the_coordinator():
-    run("SELECT DISTINCT source, \"user\" FROM system.runtime.queries WHERE state = 'RUNNING'", source="nightly")
+    run(f"SELECT source, \"user\" FROM system.runtime.queries WHERE query LIKE '%{uuid.uuid4()}%'", source="nightly")
 
 
 @case("read")
