@@ -80,7 +80,7 @@ started() { curl -sf --max-time 2 "$(address "$1")/v1/info" | jq -e '.starting =
 await_coordinators() { # NAME…
   local name
   for name in "$@"; do
-    wait_for "coordinator $name" 120 started "$name" || { tail -n 20 "$RUN/$name.log" >&2; die "$name did not start, log in $RUN/$name.log"; }
+    wait_for "coordinator $name" 300 started "$name" || { tail -n 20 "$RUN/$name.log" >&2; die "$name did not start, log in $RUN/$name.log"; }
   done
 }
 
