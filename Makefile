@@ -1,9 +1,9 @@
 # One target per thing that people do here; each is one line into hack/ or cargo. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help node node-down images install demo test lint generate bench clean
+.PHONY: help node node-down images install demo test test-clients lint generate bench clean
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1 \2/p' $(MAKEFILE_LIST) | while read -r name what; do printf '  make %-10s %s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1 \2/p' $(MAKEFILE_LIST) | while read -r name what; do printf '  make %-12s %s\n' "$$name" "$$what"; done
 
 node: ## start a real Kubernetes node on this machine (Linux, root), or choose the cluster at hand
 	@hack/cluster.sh
@@ -22,6 +22,9 @@ demo: ## from nothing to a query's rows, with the quickstart example
 
 test: ## all tests; parts: hack/test.sh SECTION…
 	@hack/test.sh
+
+test-clients: ## real clients of Trino through the gateway; parts: hack/clients.sh NAME…
+	@hack/clients.sh
 
 lint: ## all static checks; parts: hack/lint.sh NAME…
 	@hack/lint.sh

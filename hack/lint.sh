@@ -44,9 +44,9 @@ deny() {
 
 scripts() {
   local file
-  for file in hack/*.sh hack/*/*.sh tests/kuttl/*.sh .ci/run; do bash -n "$file"; done
+  for file in hack/*.sh hack/*/*.sh tests/kuttl/*.sh tests/clients/*.sh .ci/run; do bash -n "$file"; done
   command -v shellcheck >/dev/null || "$HACK/tools.sh" packages
-  shellcheck --external-sources --source-path=SCRIPTDIR hack/*.sh tests/kuttl/*.sh .ci/run
+  shellcheck --external-sources --source-path=SCRIPTDIR hack/*.sh tests/kuttl/*.sh tests/clients/*.sh .ci/run
 }
 
 crds() { # the chart's copies; that crds/ is what the types say is a test of the crate

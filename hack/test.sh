@@ -3,14 +3,14 @@
 # `N passed, N failed`; the exit code is 0 only when none failed. Logs stay in target/test-logs.
 #
 #   test.sh              everything
-#   test.sh SECTION…     some: lint cargo node refusals kuttl
+#   test.sh SECTION…     some: lint cargo clients node refusals kuttl
 #
 # Where CI is set, a local node that this run has started is taken down at the end.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 cd "$HACK/.."
-SECTIONS=(lint cargo node refusals kuttl)
+SECTIONS=(lint cargo clients node refusals kuttl)
 LOGS=target/test-logs
 PASSED=0 FAILED=0
 NODE_WAS_UP=no
@@ -79,6 +79,12 @@ run_quietly() { # LOG COMMAND…: with a sign of life
   kill "$beat" 2>/dev/null || true
   wait "$beat" 2>/dev/null || true
   return "$status"
+}
+
+section_clients() { # real clients of Trino through the gateway; needs no cluster
+  local status=0
+  logged "$LOGS/clients.log" "$HACK/clients.sh" || status=$?
+  count_lines "$LOGS/clients.log" "$status"
 }
 
 section_node() {
