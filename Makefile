@@ -31,7 +31,7 @@ generate: ## write crds/ from the types, the chart's copies of them, and the cha
 	cp crds/*.yaml deploy/helm/warren/files/crds/
 	hack/lint.sh --update
 
-bench: ## measurements side by side: start, memory, rest
+bench: ## measurements side by side: gateway, start, memory, rest
 	@hack/bench.sh
 
 clean: ## remove what was built here; the cache of tools and images stays

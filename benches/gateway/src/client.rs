@@ -126,7 +126,7 @@ impl Client {
 
     async fn exchange(&mut self) -> Result<Answer, Error> {
         self.stream.write_all(&self.request).await?;
-        let (begun, from, to) = self.head().await?;
+        let (begun, from, to) = self.read_head().await?;
         self.opening.clear();
         if let Some(kept) = &mut self.kept {
             kept.clear();
@@ -143,32 +143,32 @@ impl Client {
     }
 
     /// Reads a head; what came after it stands in the buffer between the two places.
-    async fn head(&mut self) -> Result<(Begun, usize, usize), Error> {
+    async fn read_head(&mut self) -> Result<(Begun, usize, usize), Error> {
         let mut filled = 0;
-        let end = loop {
+        let length = loop {
             match self.stream.read(&mut self.buffer[filled..]).await? {
                 0 if filled == self.buffer.len() => return Err(Error::Head),
                 0 => return Err(Error::Closed),
                 read => filled += read,
             }
-            if let Some(end) = head_end(&self.buffer[..filled]) {
-                break end;
+            if let Some(length) = head_end(&self.buffer[..filled]) {
+                break length;
             }
         };
-        let head = Head::new(&self.buffer[..end]).ok_or(Error::Head)?;
+        let head = Head::new(&self.buffer[..length]).ok_or(Error::Head)?;
         let (_, status, _) = head.start().ok_or(Error::Head)?;
-        let length = head.content_length();
-        if length.is_none() && !head.is_chunked() {
+        let body = head.content_length();
+        if body.is_none() && !head.is_chunked() {
             return Err(Error::Head);
         }
-        let held = head.field(HELD).map_or(Some(0), |nanos| nanos.parse().ok()).ok_or(Error::Head)?;
+        let nanos = head.field(HELD).map_or(Some(0), |nanos| nanos.parse().ok()).ok_or(Error::Head)?;
         let begun = Begun {
             status: status.parse().map_err(|_| Error::Head)?,
-            length,
+            length: body,
             gzip: head.field("content-encoding") == Some("gzip"),
-            held: Duration::from_nanos(held),
+            held: Duration::from_nanos(nanos),
         };
-        Ok((begun, end, filled))
+        Ok((begun, length, filled))
     }
 
     /// Reads a body of `length` bytes, of which the buffer holds the first ones.

@@ -51,16 +51,30 @@ impl fmt::Display for Kind {
     }
 }
 
+/// What of the others' configurations can be had otherwise. The defaults are what was fastest for them.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct Tuning {
+    /// Let nginx collect pages before it passes them on.
+    #[arg(long)]
+    nginx_buffering: bool,
+    /// What nginx reads an answer with, in KiB.
+    #[arg(long, default_value_t = 40)]
+    nginx_buffer: u32,
+    /// Let HAProxy move bodies within the kernel.
+    #[arg(long)]
+    haproxy_splicing: bool,
+    /// What HAProxy reads with, in KiB.
+    #[arg(long, default_value_t = 64)]
+    haproxy_buffer: u32,
+}
+
 /// Where the programs are, and what all of them are told.
 #[derive(Clone, Debug)]
 pub struct Stable {
     pub nginx: PathBuf,
     pub haproxy: PathBuf,
     pub warren: PathBuf,
-    /// Whether nginx collects an answer before it passes it on.
-    pub nginx_buffering: bool,
-    /// Whether HAProxy may move bodies within the kernel.
-    pub haproxy_splicing: bool,
+    pub tuning: Tuning,
     pub coordinator: SocketAddr,
     /// Where configurations and logs go; a folder for each.
     pub folder: PathBuf,
@@ -146,13 +160,14 @@ impl Stable {
 
     fn nginx_configuration(&self, address: SocketAddr, folder: &Path) -> String {
         let (folder, coordinator) = (folder.display(), self.coordinator);
-        let buffering = if self.nginx_buffering {
-            // All of a page fits, and nothing ever goes to a disk.
-            "proxy_buffering on; proxy_buffer_size 16k; proxy_buffers 64 32k; proxy_busy_buffers_size 512k; \
-             proxy_max_temp_file_size 0;"
-        } else {
-            "proxy_buffering off; proxy_buffer_size 64k; proxy_buffers 8 64k;"
-        };
+        let (buffering, size) = (if self.tuning.nginx_buffering { "on" } else { "off" }, self.tuning.nginx_buffer);
+        // Should it collect pages, all of one fits, and nothing goes to a disk.
+        let count = (2048 / size.max(1)).max(4);
+        let busy = size * count / 2;
+        let buffers = format!(
+            "proxy_buffering {buffering}; proxy_buffer_size {size}k; proxy_buffers {count} {size}k; \
+             proxy_busy_buffers_size {busy}k; proxy_max_temp_file_size 0;"
+        );
         // Without its own limits of 1000 requests, nginx would close connections in the middle of a round.
         format!(
             "daemon off;
@@ -182,7 +197,7 @@ http {{
       proxy_set_header X-Forwarded-For $remote_addr;
       proxy_set_header X-Forwarded-Proto http;
       proxy_read_timeout 120s;
-      {buffering}
+      {buffers}
     }}
   }}
 }}
@@ -192,11 +207,13 @@ http {{
 
     fn haproxy_configuration(&self, address: SocketAddr) -> String {
         let coordinator = self.coordinator;
-        let splicing = if self.haproxy_splicing { "option splice-auto" } else { "" };
+        let buffer = u64::from(self.tuning.haproxy_buffer) * 1024;
+        let splicing = if self.tuning.haproxy_splicing { "option splice-auto" } else { "" };
         format!(
             "global
   nbthread 1
-  maxconn 8192
+  maxconn 4096
+  tune.bufsize {buffer}
   log stdout format raw daemon info
 defaults
   mode http
@@ -245,10 +262,7 @@ impl Contestant {
         let statement = Script::default().statement();
         loop {
             let asked = async { Client::connect(self.address, 0).await?.submit(&statement).await };
-            let error = match asked.await {
-                Ok(_) => return Ok(begun.elapsed()),
-                Err(error) => error,
-            };
+            let Err(error) = asked.await else { return Ok(begun.elapsed()) };
             if self.process.as_mut().is_some_and(Process::has_ended) {
                 return Err(Error::Ended(self.kind, self.log.clone()));
             }

@@ -126,7 +126,8 @@ impl Load {
         shared.phase.store(MEASURING, Ordering::Relaxed);
         tokio::time::sleep(self.measured).await;
         shared.phase.store(OVER, Ordering::Relaxed);
-        Ok((before.0.elapsed(), cpu()? - before.1, process::own_cpu()? - before.2))
+        let elapsed = before.0.elapsed();
+        Ok((elapsed, cpu()?.saturating_sub(before.1), process::own_cpu()?.saturating_sub(before.2)))
     }
 }
 

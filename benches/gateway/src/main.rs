@@ -21,8 +21,8 @@ use anyhow::Context as _;
 use clap::{Parser, ValueEnum};
 use tokio::net::TcpListener;
 
-use contestant::{CORES, Stable};
-use report::Section;
+use contestant::{CORES, Stable, Tuning};
+use report::{Report, Section};
 use traffic::Effort;
 
 #[derive(Debug, Parser)]
@@ -39,17 +39,16 @@ struct Arguments {
     /// Where the results go as JSON.
     #[arg(long)]
     json: PathBuf,
+    /// When and where, for the results.
+    #[arg(long)]
+    about: String,
     #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// How long each round of traffic is measured, in seconds.
     #[arg(long, default_value_t = 10)]
     seconds: u64,
-    /// Let nginx collect pages before it passes them on.
-    #[arg(long)]
-    nginx_buffering: bool,
-    /// Let HAProxy move bodies within the kernel.
-    #[arg(long)]
-    haproxy_splicing: bool,
+    #[command(flatten)]
+    tuning: Tuning,
     scenarios: Vec<Scenario>,
 }
 
@@ -83,38 +82,36 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let coordinator = listener.local_addr()?;
     let serving = tokio::spawn(coordinator::serve(listener, Arc::default()));
-    let Arguments {
-        nginx,
-        haproxy,
-        warren,
-        folder,
-        json,
-        rounds,
-        seconds,
-        nginx_buffering,
-        haproxy_splicing,
-        scenarios,
-    } = arguments;
+    let Arguments { nginx, haproxy, warren, folder, json, about, rounds, seconds, tuning, scenarios } = arguments;
     let stable = Stable {
         nginx: nginx.clone(),
         haproxy: haproxy.clone(),
         warren: warren.clone(),
-        nginx_buffering: *nginx_buffering,
-        haproxy_splicing: *haproxy_splicing,
+        tuning: *tuning,
         coordinator,
         folder: std::path::absolute(folder)?,
     };
     let effort = Effort { rounds: *rounds, measured: Duration::from_secs(*seconds) };
     let all = Scenario::value_variants();
-    let mut sections = Vec::new();
+    let before = load_average()?;
+    let mut done = Vec::new();
     for scenario in if scenarios.is_empty() { all } else { scenarios } {
         let section = section(&stable, effort, *scenario).await.with_context(|| format!("{scenario:?}"))?;
         println!("{section}");
-        sections.push(section);
+        done.push(section);
     }
     serving.abort();
-    let text = serde_json::to_string_pretty(&sections)?;
+    let report = Report { about: about.clone(), load: [before, load_average()?], scenarios: done };
+    let Report { about, load: [before, after], .. } = &report;
+    println!("{about}. Load average {before} before, {after} after.");
+    let text = serde_json::to_string_pretty(&report)?;
     std::fs::write(json, text + "\n").with_context(|| format!("{} cannot be written", json.display()))
+}
+
+/// Of the last minute.
+fn load_average() -> anyhow::Result<String> {
+    let text = std::fs::read_to_string("/proc/loadavg").context("/proc/loadavg cannot be read")?;
+    Ok(text.split_whitespace().next().unwrap_or_default().to_owned())
 }
 
 async fn section(stable: &Stable, effort: Effort, scenario: Scenario) -> Result<Section, race::Error> {

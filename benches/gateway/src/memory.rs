@@ -45,7 +45,7 @@ pub async fn rss(stable: &Stable) -> Result<Section, race::Error> {
         }
         let warren = values.get(&Kind::Warren).copied().unwrap_or(f64::NAN);
         section.aims.push(Aim::new(what, warren, Bound::AtMost(16.0)));
-        section.rows.push(Row { what, values, digits: 1 });
+        section.rows.push(Row { what, values, rounds: BTreeMap::new(), digits: 1 });
     }
     Ok(section)
 }
@@ -84,7 +84,7 @@ pub async fn idle(stable: &Stable) -> Result<Section, race::Error> {
     Ok(Section {
         name: "idle",
         what: "Ten seconds after one query; nginx with its master.".to_owned(),
-        rows: vec![Row { what: "resident, MiB", values, digits: 1 }],
+        rows: vec![Row { what: "resident, MiB", values, rounds: BTreeMap::new(), digits: 1 }],
         aims: vec![Aim::new("resident, MiB", warren, Bound::AtMost(24.0))],
     })
 }
@@ -103,8 +103,8 @@ pub async fn cold(stable: &Stable) -> Result<Section, race::Error> {
             starts.entry(kind).or_default().push(begun.elapsed().as_secs_f64() * 1e3);
         }
     }
-    let of = |which: fn(&[f64]) -> f64| starts.iter().map(|(kind, all)| (*kind, which(all))).collect();
-    let medians: BTreeMap<Kind, f64> = of(|all| median(all.iter().copied()).unwrap_or(f64::NAN));
+    let medians: BTreeMap<Kind, f64> =
+        starts.iter().map(|(kind, all)| (*kind, median(all.iter().copied()).unwrap_or(f64::NAN))).collect();
     let warren = medians.get(&Kind::Warren).copied().unwrap_or(f64::NAN);
     Ok(Section {
         name: "cold",
@@ -112,10 +112,7 @@ pub async fn cold(stable: &Stable) -> Result<Section, race::Error> {
             "{COLD_STARTS} starts, from the start of the program to the first answer to a statement, asked for every \
              millisecond; Warren's has its first health check in it."
         ),
-        rows: vec![
-            Row { what: "median, ms", values: medians, digits: 1 },
-            Row { what: "slowest, ms", values: of(|all| all.iter().copied().fold(0.0, f64::max)), digits: 1 },
-        ],
+        rows: vec![Row { what: "median, ms", values: medians, rounds: starts, digits: 1 }],
         aims: vec![Aim::new("median, ms", warren, Bound::AtMost(50.0))],
     })
 }

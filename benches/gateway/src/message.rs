@@ -118,8 +118,9 @@ impl State {
             (Self::Size { size: 0, .. }, b'\n') => Self::Trailer { line: 0 },
             (Self::Size { size, .. }, b'\n') => Self::Data(size),
             (Self::Size { size, extension }, b'\r') => Self::Size { size, extension },
-            (Self::Size { size, .. }, b';') => Self::Size { size, extension: true },
-            (Self::Size { size, extension: true }, _) => Self::Size { size, extension: true },
+            (Self::Size { size, .. }, b';') | (Self::Size { size, extension: true }, _) => {
+                Self::Size { size, extension: true }
+            }
             (Self::Size { size, extension: false }, digit) => {
                 let digit = char::from(digit).to_digit(16).ok_or(Broken)?;
                 let size = size.checked_mul(16).ok_or(Broken)? + u64::from(digit);

@@ -9,6 +9,16 @@ use serde::Serialize;
 
 use crate::contestant::Kind;
 
+/// All of a run.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// When and where.
+    pub about: String,
+    /// The machine's load average before and after.
+    pub load: [String; 2],
+    pub scenarios: Vec<Section>,
+}
+
 /// What one scenario found.
 #[derive(Debug, Serialize)]
 pub struct Section {
@@ -23,6 +33,9 @@ pub struct Section {
 pub struct Row {
     pub what: &'static str,
     pub values: BTreeMap<Kind, f64>,
+    /// What the values are the medians of.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub rounds: BTreeMap<Kind, Vec<f64>>,
     /// Digits after the point in the table.
     #[serde(skip)]
     pub digits: usize,
@@ -72,7 +85,7 @@ impl fmt::Display for Section {
             Kind::ALL.into_iter().filter(|kind| rows.iter().any(|row| row.values.contains_key(kind))).collect();
         line(f, "", kinds.iter().map(|kind| kind.name().to_owned()))?;
         line(f, "---", kinds.iter().map(|_| "---:".to_owned()))?;
-        for Row { what, values, digits } in rows {
+        for Row { what, values, digits, rounds: _ } in rows {
             line(
                 f,
                 what,
@@ -118,6 +131,7 @@ mod tests {
             rows: vec![Row {
                 what: "queries/s",
                 values: BTreeMap::from([(Kind::Warren, 2.0), (Kind::Nginx, 4.0)]),
+                rounds: BTreeMap::new(),
                 digits: 1,
             }],
             aims: vec![Aim::new("queries/s, to nginx's", 0.5, Bound::AtLeast(1.0))],

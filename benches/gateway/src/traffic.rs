@@ -137,16 +137,21 @@ fn both(tracks: &[Track]) -> Result<(&Track, &Track), race::Error> {
 
 fn row(what: &'static str, tracks: &[Track], metric: Metric, digits: usize) -> Row {
     let of_proxy = matches!(what, "its core busy, %") || what.starts_with("CPU");
-    let values = tracks
-        .iter()
-        .filter(|track| !of_proxy || track.contestant.process.is_some())
-        .map(|track| (track.contestant.kind, track.median(metric)));
-    Row { what, values: values.collect(), digits }
+    let measured = || {
+        let tracks = tracks.iter().filter(|track| !of_proxy || track.contestant.process.is_some());
+        tracks.map(|track| (track.contestant.kind, track))
+    };
+    Row {
+        what,
+        values: measured().map(|(kind, track)| (kind, track.median(metric))).collect(),
+        rounds: measured().map(|(kind, track)| (kind, track.rounds.iter().map(metric).collect())).collect(),
+        digits,
+    }
 }
 
 fn latencies(what: &'static str, tracks: &[Track], thousandths: usize) -> Row {
     let values = tracks.iter().map(|track| (track.contestant.kind, track.latency(thousandths)));
-    Row { what, values: values.collect(), digits: 0 }
+    Row { what, values: values.collect(), rounds: BTreeMap::new(), digits: 0 }
 }
 
 fn memory(what: &'static str, tracks: &[Track]) -> Row {
@@ -162,5 +167,5 @@ fn of_memory(what: &'static str, tracks: &[Track], which: fn(crate::process::Mem
         .iter()
         .filter_map(|track| Some((track.contestant.kind, mebibytes(which(track.contestant.memory().ok()?)))))
         .collect();
-    Row { what, values, digits: 1 }
+    Row { what, values, rounds: BTreeMap::new(), digits: 1 }
 }
