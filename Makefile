@@ -1,6 +1,6 @@
 # One target per thing that people do here; each is one line into hack/ or cargo. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help node node-down images install demo test test-clients lint generate bench clean
+.PHONY: help node node-down images install demo test test-clients soak lint generate bench clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1 \2/p' $(MAKEFILE_LIST) | while read -r name what; do printf '  make %-12s %s\n' "$$name" "$$what"; done
@@ -26,6 +26,9 @@ test: ## all tests; parts: hack/test.sh SECTION…
 test-clients: ## real clients of Trino through the gateway; parts: hack/clients.sh NAME…
 	@hack/clients.sh
 
+soak: ## trials under load that take too long for the tests; parts: hack/soak.sh NAME…
+	@hack/soak.sh
+
 lint: ## all static checks; parts: hack/lint.sh NAME…
 	@hack/lint.sh
 
@@ -34,7 +37,7 @@ generate: ## write crds/ from the types, the chart's copies of them, and the cha
 	cp crds/*.yaml deploy/helm/warren/files/crds/
 	hack/lint.sh --update
 
-bench: ## measurements side by side: start, memory, rest
+bench: ## measurements side by side: gateway, start, memory, rest
 	@hack/bench.sh
 
 clean: ## remove what was built here; the cache of tools and images stays

@@ -7,13 +7,22 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-settings=$("$HACK/cluster.sh" env)
-eval "$settings"
-"$HACK/tools.sh" helm kubectl trino
-"$HACK/images.sh" trino 476
-[ -n "${WARREN_SKIP_INSTALL:-}" ] || "$HACK/install.sh"
-(($#)) || set -- start memory rest
+cluster() { # with this tree's operator in it
+  local settings
+  settings=$("$HACK/cluster.sh" env)
+  eval "$settings"
+  "$HACK/tools.sh" helm kubectl trino
+  "$HACK/images.sh" trino 476
+  [ -n "${WARREN_SKIP_INSTALL:-}" ] || "$HACK/install.sh"
+}
+
+(($#)) || set -- gateway start memory rest # the first before there is a cluster, which takes its share of the cores
+ready=
 for name in "$@"; do
+  if [ "$name" != gateway ] && [ -z "$ready" ]; then
+    cluster
+    ready=yes
+  fi
   step "benches/$name.sh"
   "$HACK/../benches/$name.sh"
 done

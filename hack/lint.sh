@@ -16,8 +16,12 @@ GOLDENS=tests/golden/helm
 OUT=$(mktemp -d)
 trap 'rm -rf "$OUT"' EXIT
 
-fmt() { cargo fmt --check; }
-clippy() { cargo clippy --locked --all-targets --quiet -- -D warnings; }
+BENCH=benches/gateway/Cargo.toml # a package of its own
+fmt() { cargo fmt --check && cargo fmt --check --manifest-path "$BENCH"; }
+clippy() {
+  cargo clippy --locked --all-targets --quiet -- -D warnings
+  cargo clippy --locked --all-targets --quiet --manifest-path "$BENCH" --target-dir target/bench-gateway -- -D warnings
+}
 
 cargo_deny() { # built once, whole or not at all
   local folder=$TOOLS/cargo-deny-$CARGO_DENY_VERSION
@@ -44,9 +48,9 @@ deny() {
 
 scripts() {
   local file
-  for file in hack/*.sh hack/*/*.sh tests/kuttl/*.sh tests/clients/*.sh .ci/run; do bash -n "$file"; done
+  for file in hack/*.sh hack/*/*.sh benches/*.sh tests/kuttl/*.sh tests/clients/*.sh .ci/run; do bash -n "$file"; done
   command -v shellcheck >/dev/null || "$HACK/tools.sh" packages
-  shellcheck --external-sources --source-path=SCRIPTDIR hack/*.sh tests/kuttl/*.sh tests/clients/*.sh .ci/run
+  shellcheck --external-sources --source-path=SCRIPTDIR hack/*.sh benches/*.sh tests/kuttl/*.sh tests/clients/*.sh .ci/run
 }
 
 crds() { # the chart's copies; that crds/ is what the types say is a test of the crate

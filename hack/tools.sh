@@ -3,7 +3,8 @@
 # Maven. Each lands in $WARREN_CACHE/tools/<name>-<version>/, whole or not at all; what is there already is left alone.
 #
 #   tools.sh             everything
-#   tools.sh NAME…       some: packages kubernetes kubectl coredns metrics-server kube-router kuttl helm trino
+#   tools.sh NAME…       some: packages kubernetes kubectl coredns metrics-server kube-router kuttl helm trino, and for
+#                        benches/gateway.sh: nginx haproxy
 #   tools.sh path        prints what to put in front of PATH
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -142,6 +143,29 @@ trino() { # the command line client: a jar and a wrapper that finds a JDK
   publish "$out" "$name"
 }
 
+debian_program() { # NAME PACKAGE…: unpacked and not installed, so that no service is started; in Debian's version
+  local name=$1 out=$BUILD/$1 libraries
+  shift
+  [ ! -d "$TOOLS/$name-debian" ] || return 0
+  command -v apt-get >/dev/null || die "there is no apt-get to fetch $name with; put $name on the PATH instead"
+  step "$name: Debian packages $*"
+  mkdir -p "$out/packages"
+  cd "$out/packages"
+  run_logged "downloading $name" "$LOGS/$name.log" apt-get -o APT::Sandbox::User=root download -q "$@"
+  find . -name '*.deb' -exec dpkg-deb -x {} "$out" \;
+  libraries=$(cd "$out" && find usr -name '*.so.*' -printf '%h\n' -quit)
+  # shellcheck disable=SC2016 # for the wrapper to expand
+  { # by exec, so that the program keeps the process's number
+    printf '#!/bin/sh\nhere=$(dirname "$(readlink -f "$0")")\n'
+    [ -z "$libraries" ] || printf 'export LD_LIBRARY_PATH="$here/%s"\n' "$libraries"
+    printf 'exec "$here/usr/sbin/%s" "$@"\n' "$name"
+  } >"$out/$name"
+  chmod +x "$out/$name"
+  cd "$TOOLS"
+  rm -r "$out/packages"
+  publish "$out" "$name-debian"
+}
+
 path() {
   printf '%s/kubectl-%s:%s/helm-%s:%s/kuttl-%s:%s/trino-cli-%s\n' \
     "$TOOLS" "$K8S_VERSION" "$TOOLS" "$HELM_VERSION" "$TOOLS" "$KUTTL_VERSION" "$TOOLS" "$TRINO_CLI_VERSION"
@@ -159,6 +183,8 @@ install_one() { # NAME
     kuttl) go_tool kuttl "$KUTTL_VERSION" github.com/kudobuilder/kuttl/cmd/kubectl-kuttl ;;
     helm) go_tool helm "$HELM_VERSION" helm.sh/helm/v3/cmd/helm "$(helm_flags)" ;;
     trino) trino ;;
+    nginx) debian_program nginx nginx ;;
+    haproxy) debian_program haproxy haproxy liblua5.3-0 libopentracing-c-wrapper0 libopentracing1 ;;
     *) [[ " ${KUBERNETES[*]} " == *" $1 "* ]] || die "no such tool: $1 (see the head of $0)"; kubernetes "$1" ;;
   esac
 }
@@ -173,6 +199,7 @@ is_there() { # NAME: so that nobody waits for another run's build of something e
     kuttl) [ -d "$TOOLS/kuttl-$KUTTL_VERSION" ] ;;
     helm) [ -d "$TOOLS/helm-$HELM_VERSION" ] ;;
     trino) [ -d "$TOOLS/trino-cli-$TRINO_CLI_VERSION" ] ;;
+    nginx | haproxy) [ -d "$TOOLS/$1-debian" ] ;;
     *) [ -d "$TOOLS/$1-$K8S_VERSION" ] ;;
   esac
 }

@@ -1,0 +1,116 @@
+import io.trino.jdbc.TrinoStatement;
+
+import java.sql.Connection;
+import java.sql.DriverManager;
+import java.sql.ResultSet;
+import java.sql.SQLException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Properties;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.atomic.AtomicInteger;
+
+/**
+ * Queries on end, from many threads at a time, each result checked by count and checksum. Arguments: URL, threads,
+ * seconds. The last line: `queries N, first calls lost N, broken N, wrong N`. A query is lost at its first call when the
+ * driver never heard of it: nothing was promised to it, and the driver does not repeat that call. It is broken when it
+ * fails later, and wrong when a row is lost, repeated or changed.
+ */
+public class Replicas
+{
+    private static final String QUERY = "SELECT orderkey, custkey, totalprice, comment FROM tpch.tiny.orders";
+    private static final AtomicInteger QUERIES = new AtomicInteger();
+    private static final AtomicInteger LOST = new AtomicInteger();
+    private static final AtomicInteger BROKEN = new AtomicInteger();
+    private static final AtomicInteger WRONG = new AtomicInteger();
+
+    public static void main(String[] arguments)
+            throws Exception
+    {
+        String url = arguments[0];
+        int threads = Integer.parseInt(arguments[1]);
+        long end = System.nanoTime() + Long.parseLong(arguments[2]) * 1_000_000_000L;
+        String expected = undisturbed(url);
+        System.out.println("each result: " + expected);
+        List<Thread> running = new ArrayList<>();
+        for (int index = 0; index < threads; index++) {
+            running.add(Thread.ofPlatform().start(() -> {
+                while (System.nanoTime() < end) {
+                    one(url, expected);
+                }
+            }));
+        }
+        for (Thread thread : running) {
+            thread.join();
+        }
+        System.out.printf("queries %d, first calls lost %d, broken %d, wrong %d%n", QUERIES.get(), LOST.get(), BROKEN.get(), WRONG.get());
+        System.exit(BROKEN.get() + WRONG.get() == 0 && QUERIES.get() > 0 ? 0 : 1);
+    }
+
+    private static String undisturbed(String url)
+            throws SQLException
+    {
+        try (Connection connection = connect(url); var statement = connection.createStatement()) {
+            return read(statement.executeQuery(QUERY));
+        }
+    }
+
+    private static void one(String url, String expected)
+    {
+        AtomicBoolean known = new AtomicBoolean();
+        try (Connection connection = connect(url); var statement = connection.createStatement()) {
+            // Called with each page, the first one included.
+            statement.unwrap(TrinoStatement.class).setProgressMonitor(stats -> known.set(true));
+            String seen = read(statement.executeQuery(QUERY));
+            QUERIES.incrementAndGet();
+            if (!seen.equals(expected)) {
+                WRONG.incrementAndGet();
+                System.out.println("WRONG: " + seen);
+            }
+        }
+        catch (SQLException e) {
+            if (known.get()) {
+                BROKEN.incrementAndGet();
+                System.out.println("BROKEN: " + chain(e));
+            }
+            else {
+                LOST.incrementAndGet();
+                System.out.println("first call lost: " + chain(e));
+            }
+        }
+    }
+
+    private static Connection connect(String url)
+            throws SQLException
+    {
+        Properties properties = new Properties();
+        properties.setProperty("user", "soak");
+        return DriverManager.getConnection(url, properties);
+    }
+
+    /** The count, and a sum that changes with any value but not with the order of rows. */
+    private static String read(ResultSet rows)
+            throws SQLException
+    {
+        long count = 0;
+        long sum = 0;
+        while (rows.next()) {
+            long hash = 17;
+            for (int column = 1; column <= 4; column++) {
+                hash = hash * 1_000_003 + rows.getObject(column).hashCode();
+            }
+            sum += hash * hash;
+            count++;
+        }
+        return count + " rows, " + Long.toHexString(sum);
+    }
+
+    private static String chain(Throwable error)
+    {
+        StringBuilder text = new StringBuilder();
+        for (Throwable cause = error; cause != null; cause = cause.getCause()) {
+            text.append(text.isEmpty() ? "" : " <- ").append(cause.getClass().getSimpleName()).append(": ").append(cause.getMessage());
+        }
+        return text.toString();
+    }
+}
