@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, uri::PathAndQuery};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header::CONTENT_LENGTH, uri::PathAndQuery};
+use http_body::Body as _;
 use hyper::body::Incoming;
 
 use super::{
@@ -45,7 +46,8 @@ pub(super) async fn exchange(
     let unreachable = |source| Error::Unreachable { cluster: backend.name.clone(), source };
     let pool = backend.pool().map_err(|error| unreachable(error.into()))?;
     let progress = body.progress();
-    let Head { method, target, headers } = head;
+    let Head { method, target, mut headers } = head;
+    announce_no_more_than_comes(&mut headers, &body);
     let mut request = Request::new(body);
     *request.method_mut() = method;
     *request.uri_mut() = Uri::from(target);
@@ -66,5 +68,13 @@ pub(super) async fn exchange(
             }
             Err(error)
         }
+    }
+}
+
+/// Takes off the length of a body that is not sent: the coordinator would take the beginning of the next request on the
+/// connection for it, which may be another client's.
+fn announce_no_more_than_comes(headers: &mut HeaderMap, body: &RequestBody) {
+    if body.is_end_stream() && headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0") {
+        headers.remove(CONTENT_LENGTH);
     }
 }
