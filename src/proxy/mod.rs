@@ -36,6 +36,7 @@ mod rewrite;
 mod settings;
 mod shard;
 mod statement;
+mod strict;
 mod transaction;
 
 pub use door::{Door, Tls, TlsError, TlsFiles};
