@@ -38,7 +38,7 @@ async fn what_is_no_coordinator_is_unhealthy_with_its_reason() {
             "",
             "GET /v1/info answered 303 See Other: a login page or another server stands before the coordinator",
         ),
-        (406, JSON, "", "the coordinator refuses X-Forwarded headers: set http-server.process-forwarded=true there"),
+        (406, JSON, "", "GET /v1/info answered 406 with X-Forwarded headers and without: no coordinator does so"),
         (503, JSON, "", "GET /v1/info answered 503 Service Unavailable"),
     ] {
         let url = answering(StatusCode::from_u16(status).unwrap(), content_type, body).await;
