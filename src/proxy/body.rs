@@ -20,7 +20,6 @@ pub(super) struct RequestBody {
     source: Source,
     /// None where there is no body.
     progress: Option<Arc<Progress>>,
-    had_trailers: bool,
 }
 
 #[derive(Debug)]
@@ -65,22 +64,22 @@ impl Progress {
 impl RequestBody {
     /// No body.
     pub(super) fn nothing() -> Self {
-        Self { source: Source::Nothing, progress: None, had_trailers: false }
+        Self { source: Source::Nothing, progress: None }
     }
 
     /// What the proxy asks itself.
     pub(super) fn text(text: String) -> Self {
-        Self { source: Source::Text(Full::from(text)), progress: None, had_trailers: false }
+        Self { source: Source::Text(Full::from(text)), progress: None }
     }
 
     /// The client's body; it can be sent once.
     pub(super) fn client(body: Incoming) -> Self {
-        Self { source: Source::Client(body), progress: Some(Progress::new()), had_trailers: false }
+        Self { source: Source::Client(body), progress: Some(Progress::new()) }
     }
 
     /// A body that can be sent again.
     pub(super) fn kept(replay: Replay) -> Self {
-        Self { source: Source::Kept(replay), progress: Some(Progress::new()), had_trailers: false }
+        Self { source: Source::Kept(replay), progress: Some(Progress::new()) }
     }
 
     /// How far it has come; none if there is nothing to come.
@@ -88,9 +87,9 @@ impl RequestBody {
         self.progress.clone()
     }
 
-    /// Whether it ended with trailers.
-    pub(super) fn had_trailers(&self) -> bool {
-        self.had_trailers
+    /// Whether there is no body at all.
+    pub(super) fn is_nothing(&self) -> bool {
+        matches!(self.source, Source::Nothing)
     }
 }
 
@@ -106,9 +105,10 @@ impl Body for RequestBody {
             Source::Kept(body) => Pin::new(body).poll_frame(cx),
             Source::Text(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
         };
-        if let (Poll::Ready(frame), Some(progress)) = (&polled, &this.progress) {
+        if polled.is_ready()
+            && let Some(progress) = &this.progress
+        {
             progress.note();
-            this.had_trailers |= matches!(frame, Some(Ok(frame)) if frame.is_trailers());
         }
         polled
     }

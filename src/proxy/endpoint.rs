@@ -140,20 +140,39 @@ fn reads(method: &Method) -> bool {
 }
 
 /// Whether a path means to the coordinator what it means here: no segment is empty (but for a last one), a dot segment,
-/// or has parameters, and nothing is encoded that could become one of these, a slash, or an end of the text.
+/// or has parameters, nothing is encoded that could become one of these or a slash, and what it decodes to is text: no
+/// control character, and no overlong form of a character that a lenient decoder would take for that one (RFC 3629, 10).
 fn is_plain(path: &str) -> bool {
-    let path = path.strip_suffix('/').unwrap_or(path);
-    let plain_segments =
-        path.split('/').skip(1).all(|segment| !matches!(segment, "" | "." | "..") && !segment.contains([';', '\\']));
-    plain_segments && path.match_indices('%').all(|(at, _)| is_harmless(path.as_bytes().get(at + 1..at + 3)))
+    let segments = path.strip_suffix('/').unwrap_or(path);
+    segments.split('/').skip(1).all(|segment| !matches!(segment, "" | "." | "..") && !segment.contains([';', '\\']))
+        && is_plain_text(path)
 }
 
-/// Whether two hexadecimal digits after a percent sign stand for none of NUL, `%`, `.`, `/`, `;` and `\`.
-fn is_harmless(digits: Option<&[u8]>) -> bool {
-    let Some(digits) = digits else { return false };
-    let digits = digits.to_ascii_lowercase();
-    digits.iter().all(u8::is_ascii_hexdigit)
-        && !matches!(digits.as_slice(), b"00" | b"25" | b"2e" | b"2f" | b"3b" | b"5c")
+fn is_plain_text(path: &str) -> bool {
+    if !path.contains('%') {
+        return !path.bytes().any(|byte| byte.is_ascii_control());
+    }
+    let mut decoded = Vec::with_capacity(path.len());
+    let mut rest = path.bytes();
+    while let Some(byte) = rest.next() {
+        decoded.push(match byte {
+            b'%' => match (digit(rest.next()), digit(rest.next())) {
+                (Some(high), Some(low)) if !is_telling(high << 4 | low) => high << 4 | low,
+                _ => return false,
+            },
+            byte => byte,
+        });
+    }
+    std::str::from_utf8(&decoded).is_ok_and(|text| !text.chars().any(char::is_control))
+}
+
+fn digit(byte: Option<u8>) -> Option<u8> {
+    byte.and_then(|byte| char::from(byte).to_digit(16)).and_then(|digit| u8::try_from(digit).ok())
+}
+
+/// Whether a byte, once decoded, could say something of the path's structure.
+fn is_telling(byte: u8) -> bool {
+    matches!(byte, b'%' | b'.' | b'/' | b';' | b'\\')
 }
 
 #[cfg(test)]
@@ -264,15 +283,25 @@ mod tests {
             "/c/blue/ui/%zz",
             "/c/%62lue%2fui/x",
             "/c/../c/blue/ui/x",
+            "/c/blue/ui/%c0%ae%c0%ae/v1/task",
+            "/c/blue/ui/..%c0%afv1/task",
+            "/c/blue/ui/%e0%80%ae%e0%80%ae/v1/task",
+            "/c/blue/ui/%f0%80%80%ae/v1/task",
+            "/c/blue/ui/%ff",
+            "/c/blue/ui/a%0d%0aHost:%20b",
+            "/c/blue/ui/%7f",
+            "/c/blue/ui/%c2%85",
+            "/c/blue/ui/\u{7f}",
         ] {
             assert_eq!(classify(&Method::GET, path), Endpoint::Unknown, "{path}");
         }
         assert_eq!(of_cluster(&Method::GET, "/c/blue/ui/a%20b").path, "/ui/a%20b");
+        assert_eq!(of_cluster(&Method::GET, "/c/blue/ui/%C3%A4").path, "/ui/%C3%A4");
     }
 
     #[test]
     fn a_text_that_is_no_id_is_never_logged_as_one() {
         assert_eq!(of_cluster(&Method::GET, "/c/blue/v1/query/a%20b").query, None);
-        assert_eq!(of_cluster(&Method::GET, "/c/blue/v1/query/a%0a").query, None);
+        assert_eq!(of_cluster(&Method::GET, "/c/blue/v1/query/a%22").query, None);
     }
 }

@@ -20,6 +20,9 @@ pub enum Error {
     /// No routing table was read since the start.
     #[error("no routing table is in force yet")]
     NoTable,
+    /// Another reader might take the request for something else.
+    #[error("the request is not plain HTTP: {0}")]
+    Ambiguous(&'static str),
     /// The method and path are none that are served.
     #[error("there is no such page")]
     NotFound,
@@ -89,7 +92,7 @@ impl Error {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::NoRoute | Self::Rejected(_) | Self::UnknownTransaction => StatusCode::OK,
-            Self::BadHost | Self::NoLogin | Self::ClientGone => StatusCode::BAD_REQUEST,
+            Self::Ambiguous(_) | Self::BadHost | Self::NoLogin | Self::ClientGone => StatusCode::BAD_REQUEST,
             Self::NotFound | Self::NoCluster => StatusCode::NOT_FOUND,
             Self::Broken { .. } => StatusCode::BAD_GATEWAY,
             Self::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
@@ -104,7 +107,8 @@ impl Error {
     /// How metrics and logs call it.
     pub(super) fn outcome(&self) -> Outcome {
         match self {
-            Self::NotFound
+            Self::Ambiguous(_)
+            | Self::NotFound
             | Self::NoCluster
             | Self::BadHost
             | Self::NoLogin
@@ -120,6 +124,7 @@ impl Error {
     fn message(&self) -> &str {
         match self {
             Self::NoTable => "this proxy has no routing table yet",
+            Self::Ambiguous(fault) => fault,
             Self::NotFound => "there is no such page; clients of Trino begin at POST /v1/statement",
             Self::NoCluster => "there is no such cluster; its queries, if any, are gone",
             Self::BadHost => "the Host header is not valid, or names a host that is not served here",
@@ -145,6 +150,10 @@ impl Error {
         let mut response = Response::new(Full::new(Bytes::from(body)));
         *response.status_mut() = self.status();
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        if let Self::Ambiguous(_) = self {
+            // Where its body ends is in doubt, too.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         if self.status() == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
         }

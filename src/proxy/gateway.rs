@@ -13,6 +13,7 @@ use http::{
     Method, Request, Response, StatusCode,
     header::{CONTENT_ENCODING, CONTENT_LENGTH},
 };
+use http_body::Body as _;
 use hyper::body::Incoming;
 use prometheus_client::registry::Registry;
 use tokio::{sync::watch, task::JoinSet};
@@ -34,7 +35,7 @@ use super::{
     peek::Peek,
     report,
     rewrite::Rewriter,
-    statement, transaction,
+    statement, strict, transaction,
 };
 use crate::{routing::Router, telemetry::Lines};
 
@@ -172,15 +173,19 @@ impl Gateway {
         request: Request<Incoming>,
         arrival: &Arrival,
     ) -> Result<Response<ResponseBody>, Infallible> {
+        let (head, body) = request.into_parts();
+        let ambiguous = strict::fault(&head, body.is_end_stream());
+        let request = Request::from_parts(head, body);
         let fleet = self.fleet();
         let uri = request.uri().clone();
         let path = below_prefix(uri.path(), fleet.as_deref());
         let endpoint = classify(request.method(), path);
         let (kind, is_head) = (kind_of(&endpoint), request.method() == Method::HEAD);
         let mut observation = Observation::begin(self.observer.clone(), request.method(), kind, request.headers());
-        let answered = match &fleet {
-            None => Err(Error::NoTable),
-            Some(fleet) => self.answer(fleet, endpoint, request, arrival, &mut observation).await,
+        let answered = match (ambiguous, &fleet) {
+            (Some(fault), _) => Err(Error::Ambiguous(fault)),
+            (None, None) => Err(Error::NoTable),
+            (None, Some(fleet)) => self.answer(fleet, endpoint, request, arrival, &mut observation).await,
         };
         Ok(match answered {
             Ok((exchanged, outside)) => pass_on(exchanged, &outside, is_head, observation),

@@ -38,6 +38,7 @@ mod settings;
 mod shard;
 mod statement;
 mod stream;
+mod strict;
 mod transaction;
 mod wire;
 

@@ -24,7 +24,15 @@ pub(super) fn tag(headers: &mut HeaderMap, cluster: &ClusterName) {
 /// nothing else. None if there is no transaction, or its id never went through [`tag`].
 pub(super) fn untag(headers: &mut HeaderMap) -> Option<String> {
     let mut found = None;
-    let of_statement = |name: &str| name.ends_with(OF_STATEMENT) && !name.ends_with(STARTED);
+    // Gateways and tracers have headers such as `X-Transaction-Id`, whose values may have a dot.
+    let others: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| name.as_str().ends_with(OF_STATEMENT) && !is_dialect(name, headers))
+        .cloned()
+        .collect();
+    let of_statement = |name: &str| {
+        name.ends_with(OF_STATEMENT) && !name.ends_with(STARTED) && !others.iter().any(|other| other == name)
+    };
     change(headers, of_statement, |tagged| {
         let (cluster, id) = tagged.split_once(SEPARATOR)?;
         cluster.parse::<ClusterName>().ok()?;
@@ -32,6 +40,13 @@ pub(super) fn untag(headers: &mut HeaderMap) -> Option<String> {
         Some(id.to_owned())
     });
     found
+}
+
+/// Whether the header is one of the protocol. Trino takes an alternate name only in requests without any `X-Trino-…`
+/// header, and refuses those with both (io.trino.client.ProtocolHeaders, 476).
+fn is_dialect(name: &HeaderName, headers: &HeaderMap) -> bool {
+    let is_usual = |name: &HeaderName| ["x-trino-", "x-presto-"].iter().any(|usual| name.as_str().starts_with(usual));
+    is_usual(name) || (name.as_str().len() > "x".len() + OF_STATEMENT.len() && !headers.keys().any(is_usual))
 }
 
 fn change(headers: &mut HeaderMap, meant: impl Fn(&str) -> bool, mut of: impl FnMut(&str) -> Option<String>) {
@@ -82,8 +97,11 @@ mod tests {
             ("x-trino-transaction-id", "No Cluster.7c1f"),
             ("x-trino-started-transaction-id", "blue.7c1f"),
             ("transaction-id", "blue.7c1f"),
+            ("x-transaction-id", "blue.7c1f"),
+            ("x-acme-transaction-id", "blue.7c1f"),
         ] {
             let mut request = headers(&[(name, value)]);
+            request.insert("x-trino-user", HeaderValue::from_static("alice"));
             assert_eq!(untag(&mut request), None, "{name}");
             assert_eq!(request[name], value);
         }

@@ -15,7 +15,7 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
     header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING},
 };
-use http_body::{Body, Frame};
+use http_body::Body as _;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::poll_read_buf;
 
@@ -77,7 +77,8 @@ pub(super) enum WireError {
 /// A request being written.
 struct Writing {
     body: RequestBody,
-    chunked: bool,
+    /// What is left of the length that was announced; none where the body goes in chunks.
+    left: Option<u64>,
     /// The body was taken to its end; what is left is in the output.
     taken: bool,
 }
@@ -99,9 +100,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// # Errors
     /// When the connection breaks, what comes is no HTTP, or the body itself fails.
     pub(super) async fn exchange(&mut self, head: &Head, body: RequestBody) -> Result<AnswerHead, WireError> {
-        let chunked = write_head(&mut self.output, head, &body);
-        let taken = body.is_end_stream();
-        let mut writing = Some(Writing { body, chunked, taken });
+        let left = write_head(&mut self.output, head, &body);
+        let taken = body.is_nothing();
+        let mut writing = Some(Writing { body, left, taken });
         let mut broke = None;
         std::future::poll_fn(|cx| {
             if let Some(request) = &mut writing {
@@ -125,11 +126,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     fn poll_send(&mut self, cx: &mut Context<'_>, request: &mut Writing) -> Poll<Result<(), WireError>> {
         loop {
             // A statement is most often there with its head, and goes out with it in one write.
-            let taking = if request.taken || self.output.len() >= MANY_BYTES {
-                Poll::Ready(())
-            } else {
-                self.poll_take(cx, request)?
+            let waits = loop {
+                let enough = self.output.len() >= MANY_BYTES && request.left != Some(0);
+                if request.taken || enough {
+                    break false;
+                }
+                if self.poll_take(cx, request)?.is_pending() {
+                    break true;
+                }
             };
+            // The last byte waits for the end, since a body that is longer than it said makes no request.
+            if waits && request.left == Some(0) {
+                return Poll::Pending;
+            }
             while !self.output.is_empty() {
                 let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.output))?;
                 if written == 0 {
@@ -137,10 +146,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                 }
                 self.output.advance(written);
             }
-            ready!(taking);
             if request.taken {
                 ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
                 return Poll::Ready(Ok(()));
+            }
+            if waits {
+                return Poll::Pending;
             }
         }
     }
@@ -150,15 +161,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         match Pin::new(&mut request.body).poll_frame(cx) {
             Poll::Pending => return Ok(Poll::Pending),
             Poll::Ready(Some(Ok(frame))) => {
-                write_frame(&mut self.output, &frame, request.chunked);
-                request.taken = !request.chunked && request.body.is_end_stream();
+                // Trailers are not sent on: no client of Trino has any, and no list says which would do no harm.
+                let Some(data) = frame.data_ref() else { return Ok(Poll::Ready(())) };
+                if let Some(left) = &mut request.left {
+                    *left = left.checked_sub(data.len() as u64).ok_or_else(not_as_announced)?;
+                }
+                write_data(&mut self.output, data, request.left.is_none());
+                // One that knows its end need not be polled for it; one that does not may have more than it should.
+                request.taken = request.left == Some(0) && request.body.is_end_stream();
             }
             Poll::Ready(Some(Err(error))) => return Err(WireError::Body(error)),
             Poll::Ready(None) => {
                 request.taken = true;
-                // Trailers, if there are any, have ended the body already.
-                if request.chunked && !request.body.had_trailers() {
-                    self.output.extend_from_slice(b"0\r\n\r\n");
+                match request.left {
+                    None => self.output.extend_from_slice(b"0\r\n\r\n"),
+                    Some(0) => {}
+                    // What comes next on this connection would be taken for the rest.
+                    Some(_) => return Err(not_as_announced()),
                 }
             }
         }
@@ -192,8 +211,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 }
 
-/// Writes the head of a request; returns whether its body goes in chunks.
-fn write_head(output: &mut BytesMut, head: &Head, body: &RequestBody) -> bool {
+fn not_as_announced() -> WireError {
+    WireError::Body("the body is not as long as it was said to be".into())
+}
+
+/// Writes the head of a request; returns the length that it announces, none if the body goes in chunks.
+fn write_head(output: &mut BytesMut, head: &Head, body: &RequestBody) -> Option<u64> {
     let Head { method, target, headers } = head;
     output.reserve(1024);
     for part in [method.as_str(), " ", target.as_str(), " HTTP/1.1\r\n"] {
@@ -208,41 +231,24 @@ fn write_head(output: &mut BytesMut, head: &Head, body: &RequestBody) -> bool {
             output.extend_from_slice(part);
         }
     }
-    let chunked = match body.size_hint().exact() {
-        Some(0) if *method == Method::GET || *method == Method::HEAD || *method == Method::DELETE => false,
-        Some(length) => {
-            output.extend_from_slice(format!("content-length: {length}\r\n").as_bytes());
-            false
-        }
-        None => {
-            output.extend_from_slice(b"transfer-encoding: chunked\r\n");
-            true
-        }
-    };
+    let length = body.size_hint().exact();
+    match length {
+        Some(0) if *method == Method::GET || *method == Method::HEAD || *method == Method::DELETE => {}
+        Some(length) => output.extend_from_slice(format!("content-length: {length}\r\n").as_bytes()),
+        None => output.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+    }
     output.extend_from_slice(b"\r\n");
-    chunked
+    length
 }
 
-fn write_frame(output: &mut BytesMut, frame: &Frame<Bytes>, chunked: bool) {
-    match (frame.data_ref(), frame.trailers_ref()) {
+fn write_data(output: &mut BytesMut, data: &[u8], chunked: bool) {
+    if !chunked {
+        output.extend_from_slice(data);
+    } else if !data.is_empty() {
         // An empty chunk would end the body.
-        (Some(data), _) if data.is_empty() => {}
-        (Some(data), _) if chunked => {
-            output.extend_from_slice(format!("{:x}\r\n", data.len()).as_bytes());
-            output.extend_from_slice(data);
-            output.extend_from_slice(b"\r\n");
-        }
-        (Some(data), _) => output.extend_from_slice(data),
-        (None, Some(trailers)) if chunked => {
-            output.extend_from_slice(b"0\r\n");
-            for (name, value) in trailers {
-                for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-                    output.extend_from_slice(part);
-                }
-            }
-            output.extend_from_slice(b"\r\n");
-        }
-        _ => {}
+        output.extend_from_slice(format!("{:x}\r\n", data.len()).as_bytes());
+        output.extend_from_slice(data);
+        output.extend_from_slice(b"\r\n");
     }
 }
 

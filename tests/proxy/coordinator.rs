@@ -39,6 +39,8 @@ pub(crate) struct Coordinator {
 
 struct Shared {
     script: Script,
+    /// Whether the script answers health checks, too.
+    bare: bool,
     seen: Mutex<Vec<Seen>>,
     starting: AtomicBool,
     connections: Mutex<Vec<JoinHandle<()>>>,
@@ -60,9 +62,23 @@ impl Coordinator {
         F: Fn(Request<Incoming>) -> A + Send + Sync + 'static,
         A: Future<Output = Option<Response<Body>>> + Send + 'static,
     {
+        Self::listen(address, false, Arc::new(move |request| Box::pin(script(request)))).await
+    }
+
+    /// A coordinator that answers everything by `script`, health checks too, and remembers all of it.
+    pub(crate) async fn bare<F, A>(script: F) -> Self
+    where
+        F: Fn(Request<Incoming>) -> A + Send + Sync + 'static,
+        A: Future<Output = Option<Response<Body>>> + Send + 'static,
+    {
+        Self::listen("127.0.0.1:0".parse().unwrap(), true, Arc::new(move |request| Box::pin(script(request)))).await
+    }
+
+    async fn listen(address: SocketAddr, bare: bool, script: Script) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let shared = Arc::new(Shared {
-            script: Arc::new(move |request| Box::pin(script(request))),
+            script,
+            bare,
             seen: Mutex::default(),
             starting: AtomicBool::new(false),
             connections: Mutex::default(),
@@ -125,7 +141,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 
 async fn answer(shared: &Shared, request: Request<Incoming>) -> Option<Response<Body>> {
     // Only what comes from a client says for whom it is forwarded.
-    if !request.headers().contains_key("x-forwarded-for") {
+    if !shared.bare && !request.headers().contains_key("x-forwarded-for") {
         let starting = shared.starting.load(Ordering::SeqCst);
         return Some(text(StatusCode::OK, &format!(r#"{{"nodeVersion":{{"version":"476"}},"starting":{starting}}}"#)));
     }
@@ -137,10 +153,10 @@ async fn answer(shared: &Shared, request: Request<Incoming>) -> Option<Response<
     (shared.script)(request).await
 }
 
-const QUERY: &str = "20250805_101112_00003_abcde";
+pub(crate) const QUERY: &str = "20250805_101112_00003_abcde";
 
-async fn as_trino(name: &str, request: Request<Incoming>) -> Response<Body> {
-    let header = |name: &str| request.headers().get(name).unwrap().to_str().unwrap().to_owned();
+pub(crate) async fn as_trino(name: &str, request: Request<Incoming>) -> Response<Body> {
+    let header = |name: &str| request.headers().get(name).map_or("", |value| value.to_str().unwrap()).to_owned();
     let base = format!(
         "{}://{}:{}{}",
         header("x-forwarded-proto"),

@@ -160,6 +160,18 @@ impl Gateway {
     }
 }
 
+/// Sends these bytes on a connection of their own; returns what comes back until the other end closes. A broken
+/// connection is an end, too.
+pub(crate) async fn exchange_raw(address: SocketAddr, bytes: &[u8]) -> Vec<u8> {
+    let (mut reader, mut writer) = TcpStream::connect(address).await.unwrap().into_split();
+    let mut answer = Vec::new();
+    // Who is refused may be so before all was sent.
+    let both = async { tokio::join!(writer.write_all(bytes), reader.read_to_end(&mut answer)) };
+    let ended = tokio::time::timeout(PATIENCE, both).await;
+    let _ = ended.unwrap_or_else(|_| panic!("no end of: {}", bytes.escape_ascii()));
+    answer
+}
+
 fn compile(table: Value) -> Arc<Router> {
     let table: RoutingTable = serde_json::from_value(table).unwrap();
     Arc::new(Router::compile(table).unwrap())

@@ -5,15 +5,27 @@
 
 mod coordinator;
 mod gateway;
+mod recorder;
 
 mod admin;
+mod balance;
+mod doors;
 mod drain;
+mod forwarding;
+mod frames;
+mod framing;
 mod health;
+mod live;
+mod logins;
 mod messages;
 mod paths;
+mod paths_hostile;
 mod polls;
 mod reload;
+mod rewriting;
 mod rules;
+mod slow;
 mod standalone;
 mod statements;
 mod tls;
+mod transactions;
