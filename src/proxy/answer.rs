@@ -41,18 +41,12 @@ impl Streamed {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cause>>> {
         let polled = std::task::ready!(Pin::new(&mut self.body).poll_frame(cx)).transpose().map_err(Cause::from)?;
         let Some(rewriter) = &mut self.rewriter else { return Poll::Ready(polled.map(Ok)) };
-        let frame = match polled {
-            Some(frame) => frame.map_data(|piece| rewriter.feed(&piece)),
-            None => {
-                let rest = rewriter.finish();
-                self.rewriter = None;
-                if rest.is_empty() {
-                    return Poll::Ready(None);
-                }
-                Frame::data(rest)
-            }
-        };
-        Poll::Ready(Some(Ok(frame)))
+        if let Some(frame) = polled {
+            return Poll::Ready(Some(Ok(frame.map_data(|piece| rewriter.feed(&piece)))));
+        }
+        let rest = rewriter.finish();
+        self.rewriter = None;
+        Poll::Ready((!rest.is_empty()).then(|| Ok(Frame::data(rest))))
     }
 }
 

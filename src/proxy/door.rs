@@ -152,7 +152,7 @@ impl Tls {
                     tracing::info!(certificate = %self.files.certificate.display(), "a new certificate is in force");
                 }
                 Err(error) => {
-                    tracing::error!(%error, "the new certificate cannot be used: the last one stays in force")
+                    tracing::error!(%error, "the new certificate cannot be used: the last one stays in force");
                 }
             }
         }

@@ -266,7 +266,7 @@ fn pass_on(
         }
     }
     let peek = if is_page { Peek::new(&head.headers) } else { None };
-    let streamed = Streamed { body, peek, rewriter };
+    let streamed = Streamed { body, rewriter, peek };
     // What hyper noted of the coordinator's connection is not for the client's.
     let mut response = Response::new(ResponseBody::of_coordinator(streamed, observation));
     *response.status_mut() = head.status;

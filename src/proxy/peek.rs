@@ -99,7 +99,11 @@ impl Gzip {
             return self.inflate_deflated(piece, head);
         }
         self.header.extend_from_slice(piece);
-        let Some(length) = gzip_header(&self.header)? else { return Some(()) };
+        let length = match gzip_header(&self.header) {
+            GzipHeader::Length(length) => length,
+            GzipHeader::More => return Some(()),
+            GzipHeader::Strange => return None,
+        };
         self.begun = true;
         let input = std::mem::take(&mut self.header);
         self.inflate_deflated(&input[length..], head)
@@ -112,18 +116,27 @@ impl Gzip {
     }
 }
 
-/// The length of a gzip header (RFC 1952, section 2.3): none if it is none, `Some(None)` if more of it is needed.
-fn gzip_header(input: &[u8]) -> Option<Option<usize>> {
+enum GzipHeader {
+    Length(usize),
+    /// It is cut off.
+    More,
+    /// This is none, or one that no server writes around an answer.
+    Strange,
+}
+
+/// The header of gzip (RFC 1952, section 2.3).
+fn gzip_header(input: &[u8]) -> GzipHeader {
     const FIXED: usize = 10;
     if !input.starts_with(&[0x1f, 0x8b, 8][..input.len().min(3)]) || input.len() > MAX_HEAD {
-        return None;
+        return GzipHeader::Strange;
     }
-    let Some(&flags) = input.get(3) else { return Some(None) };
-    // Names, comments and extra fields: no server writes them around an answer.
-    if flags & 0b1_1110 != 0 {
-        return None;
+    match input.get(3) {
+        None => GzipHeader::More,
+        // Names, comments and extra fields.
+        Some(flags) if flags & 0b1_1110 != 0 => GzipHeader::Strange,
+        Some(_) if input.len() < FIXED => GzipHeader::More,
+        Some(_) => GzipHeader::Length(FIXED),
     }
-    Some((input.len() >= FIXED).then_some(FIXED))
 }
 
 enum Scan {

@@ -91,9 +91,10 @@ async fn by_external(
         Ok(None) => None,
         Ok(Some(group)) => {
             let found = ask.fleet.router.table().groups.iter().position(|known| known.name == group);
-            match found {
-                Some(_) => ask.observation.by_rule("external router".into()),
-                None => tracing::warn!(request, group, "the external router names a group that is not there"),
+            if found.is_some() {
+                ask.observation.by_rule("external router".into());
+            } else {
+                tracing::warn!(request, group, "the external router names a group that is not there");
             }
             found.map(Outcome::Group)
         }

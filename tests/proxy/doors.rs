@@ -115,7 +115,7 @@ async fn secured(blue: &Coordinator, tls: &Tls) -> Gateway {
     let door = Door::open("127.0.0.1:0".parse().unwrap(), 1).unwrap().remove(0).secured(tls.clone()).named("secure");
     // Longer than all the time that a test lets pass.
     let settings = Settings { header_timeout: Duration::from_hours(1), ..settings() };
-    let gateway = Gateway::at(door, settings, Some(table(&[("blue", &blue.url())]))).await;
+    let gateway = Gateway::at(door, settings, Some(table(&[("blue", &blue.url())])));
     gateway.healthy("blue").await;
     gateway
 }

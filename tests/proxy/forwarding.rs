@@ -163,7 +163,7 @@ async fn an_external_url_with_a_path_holds_whether_or_not_the_path_was_taken_off
 async fn a_listener_of_ipv6_serves_and_its_clients_have_addresses_of_ipv6() {
     let blue = Coordinator::trino("blue").await;
     let door = Door::open("[::1]:0".parse().unwrap(), 1).unwrap().remove(0);
-    let gateway = Gateway::at(door, settings(), Some(table(&[("blue", &blue.url())]))).await;
+    let gateway = Gateway::at(door, settings(), Some(table(&[("blue", &blue.url())])));
     gateway.healthy("blue").await;
     let page = json(gateway.post("SELECT 1").await).await;
     let port = gateway.address.port();

@@ -218,12 +218,12 @@ fn targets() -> Vec<Case> {
     }
     for authority in ["a b", "a\r\nX: y", "u@a", "a/b", "a:b", "a:99999", "a\0"] {
         let mut fields = request("GET", "/c/blue/ui/");
-        fields[2].1 = authority.to_owned();
+        authority.clone_into(&mut fields[2].1);
         cases.push(refused(fields));
     }
     for scheme in ["http\r\n", "ht tp", "\0"] {
         let mut fields = request("GET", "/c/blue/ui/");
-        fields[1].1 = scheme.to_owned();
+        scheme.clone_into(&mut fields[1].1);
         cases.push(refused(fields));
     }
     // A tunnel to somewhere (RFC 9113, 8.5): nobody is connected to anything here.
@@ -231,7 +231,7 @@ fn targets() -> Vec<Case> {
         let fields = [(":method", "CONNECT"), (":authority", authority)].map(|(name, value)| (name, value.to_owned()));
         cases.push(refused(fields.to_vec()));
         let mut whole = request("CONNECT", "/c/blue/ui/");
-        whole[2].1 = authority.to_owned();
+        authority.clone_into(&mut whole[2].1);
         cases.push(refused(whole));
     }
     cases

@@ -105,6 +105,7 @@ fn bytes(request: &str) -> Vec<u8> {
     request.chars().map(|character| u8::try_from(u32::from(character)).unwrap()).collect()
 }
 
+#[expect(clippy::too_many_lines, reason = "it is a table")]
 fn lengths_and_codings() -> Vec<Case> {
     let names = [
         "Transfer-Encoding: ",
@@ -287,6 +288,7 @@ fn lengths() -> Vec<Case> {
     cases
 }
 
+#[expect(clippy::too_many_lines, reason = "it is a table")]
 fn chunk_cases() -> Vec<Case> {
     let sizes = [
         ("5", true),
@@ -371,6 +373,7 @@ fn chunk_cases() -> Vec<Case> {
     cases
 }
 
+#[expect(clippy::too_many_lines, reason = "it is a table")]
 fn heads() -> Vec<Case> {
     let mut cases = Vec::new();
     let mut add = |request: &str, fate| cases.push(Case::new(bytes(request), fate, ""));

@@ -65,11 +65,12 @@ impl Gateway {
         gateway
     }
 
+    #[expect(clippy::unused_async, reason = "as all that begins a gateway")]
     pub(crate) async fn with(settings: Settings, table: Option<Value>) -> Self {
-        Self::at(Door::open("127.0.0.1:0".parse().unwrap(), 1).unwrap().remove(0), settings, table).await
+        Self::at(Door::open("127.0.0.1:0".parse().unwrap(), 1).unwrap().remove(0), settings, table)
     }
 
-    pub(crate) async fn at(door: Door, settings: Settings, table: Option<Value>) -> Self {
+    pub(crate) fn at(door: Door, settings: Settings, table: Option<Value>) -> Self {
         let address = door.address().unwrap();
         let mut metrics = Metrics::new();
         let proxy = Proxy::new(settings, metrics.registry(), None);

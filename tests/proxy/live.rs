@@ -20,7 +20,7 @@ fn poll() -> String {
     path(&format!("executing/{QUERY}/y0slug/0"))
 }
 
-async fn count(gateway: &Gateway) -> u64 {
+fn count(gateway: &Gateway) -> u64 {
     gateway.cluster("blue")["liveQueries"].as_u64().unwrap()
 }
 
@@ -36,10 +36,10 @@ async fn ask(gateway: &Gateway, method: Method, target: &str, statement: &str) -
 async fn a_query_lives_from_its_first_page_to_its_last() {
     let blue = Coordinator::trino("blue").await;
     let gateway = Gateway::before(&[("blue", &blue.url())]).await;
-    assert_eq!(count(&gateway).await, 0);
+    assert_eq!(count(&gateway), 0);
     assert_eq!(gateway.proxy.queries(), json!({"clusters": [{"cluster": "blue", "count": 0, "queries": []}]}));
     ask(&gateway, Method::POST, "/v1/statement", "SELECT 1").await;
-    assert_eq!(count(&gateway).await, 1);
+    assert_eq!(count(&gateway), 1);
     let listed = gateway.proxy.queries()["clusters"][0].clone();
     assert_eq!((listed["cluster"].clone(), listed["count"].clone()), (json!("blue"), json!(1)));
     assert_eq!(listed["queries"][0]["id"], QUERY);
@@ -47,9 +47,9 @@ async fn a_query_lives_from_its_first_page_to_its_last() {
     // A page that says where to go on, a heartbeat, and then the last page, which names no next one.
     ask(&gateway, Method::GET, &path(&format!("queued/{QUERY}/y0slug/1")), "").await;
     ask(&gateway, Method::HEAD, &poll(), "").await;
-    assert_eq!(count(&gateway).await, 1);
+    assert_eq!(count(&gateway), 1);
     ask(&gateway, Method::GET, &poll(), "").await;
-    assert_eq!(count(&gateway).await, 0);
+    assert_eq!(count(&gateway), 0);
     assert_eq!(gateway.proxy.queries()["clusters"][0]["queries"], json!([]));
 }
 
@@ -58,7 +58,7 @@ async fn a_poll_of_a_query_that_began_at_another_replica_makes_it_known() {
     let blue = Coordinator::trino("blue").await;
     let gateway = Gateway::before(&[("blue", &blue.url())]).await;
     ask(&gateway, Method::GET, &path(&format!("queued/{QUERY}/y0slug/1")), "").await;
-    assert_eq!(count(&gateway).await, 1);
+    assert_eq!(count(&gateway), 1);
 }
 
 #[tokio::test]
@@ -68,9 +68,9 @@ async fn a_cancel_ends_a_query_and_that_of_one_stage_does_not() {
     ask(&gateway, Method::POST, "/v1/statement", "SELECT 1").await;
     let partial = path(&format!("executing/partialCancel/{QUERY}/2/y0slug/0"));
     assert_eq!(ask(&gateway, Method::DELETE, &partial, "").await, StatusCode::NO_CONTENT);
-    assert_eq!(count(&gateway).await, 1);
+    assert_eq!(count(&gateway), 1);
     assert_eq!(ask(&gateway, Method::DELETE, &poll(), "").await, StatusCode::NO_CONTENT);
-    assert_eq!(count(&gateway).await, 0);
+    assert_eq!(count(&gateway), 0);
 }
 
 #[tokio::test]
@@ -88,9 +88,9 @@ async fn a_query_that_its_cluster_does_not_know_is_not_live_and_one_it_fails_to_
         .await;
         let gateway = Gateway::before(&[("blue", &blue.url())]).await;
         ask(&gateway, Method::POST, "/v1/statement", "SELECT 1").await;
-        assert_eq!(count(&gateway).await, 1);
+        assert_eq!(count(&gateway), 1);
         assert_eq!(ask(&gateway, Method::GET, &poll(), "").await, status);
-        assert_eq!(count(&gateway).await, live, "{status}");
+        assert_eq!(count(&gateway), live, "{status}");
     }
 }
 
@@ -120,10 +120,10 @@ async fn pages_in_gzip_are_read_as_well_and_pass_untouched() {
     .await;
     let gateway = Gateway::before(&[("blue", &blue.url())]).await;
     ask(&gateway, Method::POST, "/v1/statement", "SELECT 1").await;
-    assert_eq!(count(&gateway).await, 1);
+    assert_eq!(count(&gateway), 1);
     let answer = gateway.get(&poll()).await;
     assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), expected);
-    assert_eq!(count(&gateway).await, 0);
+    assert_eq!(count(&gateway), 0);
 }
 
 #[tokio::test]
@@ -142,6 +142,6 @@ async fn a_failed_statement_and_an_answer_that_is_no_page_leave_no_live_query() 
         .await;
         let gateway = Gateway::before(&[("blue", &blue.url())]).await;
         assert_eq!(body(gateway.post("SELECT 1").await).await, answer);
-        assert_eq!(count(&gateway).await, 0, "{answer}");
+        assert_eq!(count(&gateway), 0, "{answer}");
     }
 }

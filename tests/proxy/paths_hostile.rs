@@ -72,6 +72,7 @@ fn encodings(path: &str) -> Vec<String> {
 }
 
 /// The path with other text where a slash stands, or behind its end.
+#[expect(clippy::too_many_lines, reason = "it is a table")]
 fn separations(path: &str) -> Vec<String> {
     let slashes = [
         "//",
