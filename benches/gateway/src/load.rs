@@ -37,8 +37,6 @@ pub struct Round {
     pub elapsed: Duration,
     /// What the proxy used; zero without one.
     pub cpu: Duration,
-    /// What generator and coordinator used.
-    pub own_cpu: Duration,
     pub requests: u64,
     pub queries: u64,
     /// Bytes of bodies.
@@ -98,7 +96,7 @@ impl Load {
             }
         }
         let measured = self.measure(&shared, process);
-        let (elapsed, cpu, own_cpu) = tokio::select! {
+        let (elapsed, cpu) = tokio::select! {
             measured = measured => measured?,
             Some(ended) = clients.join_next() => {
                 ended??;
@@ -112,22 +110,22 @@ impl Load {
         if round.requests == 0 {
             return Err(Error::Nothing);
         }
-        Ok(Round { elapsed, cpu, own_cpu, ..round })
+        Ok(Round { elapsed, cpu, ..round })
     }
 
     async fn measure(
         &self,
         shared: &Shared,
         process: Option<&Process>,
-    ) -> Result<(Duration, Duration, Duration), process::Error> {
+    ) -> Result<(Duration, Duration), process::Error> {
         let cpu = || process.map_or(Ok(Duration::ZERO), Process::cpu);
         tokio::time::sleep(self.warm_up).await;
-        let before = (Instant::now(), cpu()?, process::own_cpu()?);
+        let before = (Instant::now(), cpu()?);
         shared.phase.store(MEASURING, Ordering::Relaxed);
         tokio::time::sleep(self.measured).await;
         shared.phase.store(OVER, Ordering::Relaxed);
         let elapsed = before.0.elapsed();
-        Ok((elapsed, cpu()?.saturating_sub(before.1), process::own_cpu()?.saturating_sub(before.2)))
+        Ok((elapsed, cpu()?.saturating_sub(before.1)))
     }
 }
 

@@ -49,6 +49,11 @@ struct Arguments {
     seconds: u64,
     #[command(flatten)]
     tuning: Tuning,
+    /// Let the generator's core sleep when nothing is to be done. Who sends something to a core that sleeps must wake it,
+    /// which costs a proxy on this machine a sixth of a request, and the more the slower it is; clients of a real one are
+    /// on other machines.
+    #[arg(long)]
+    sleep: bool,
     scenarios: Vec<Scenario>,
 }
 
@@ -68,6 +73,9 @@ fn main() -> anyhow::Result<()> {
     process::stay_on(CORES.1)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
+        if !arguments.sleep {
+            tokio::spawn(stay_awake());
+        }
         let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
         tokio::select! {
             done = measure(&arguments) => done,
@@ -78,11 +86,19 @@ fn main() -> anyhow::Result<()> {
     })
 }
 
+/// Looks for events again and again instead of waiting for them.
+async fn stay_awake() {
+    loop {
+        tokio::task::yield_now().await;
+    }
+}
+
 async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let coordinator = listener.local_addr()?;
     let serving = tokio::spawn(coordinator::serve(listener, Arc::default()));
-    let Arguments { nginx, haproxy, warren, folder, json, about, rounds, seconds, tuning, scenarios } = arguments;
+    let Arguments { nginx, haproxy, warren, folder, json, about, rounds, seconds, tuning, sleep: _, scenarios } =
+        arguments;
     let stable = Stable {
         nginx: nginx.clone(),
         haproxy: haproxy.clone(),

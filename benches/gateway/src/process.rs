@@ -56,14 +56,6 @@ pub fn stay_on(core: usize) -> Result<(), Error> {
     sched_setaffinity(None, &cores).map_err(|error| Error::Core(core, error.into()))
 }
 
-/// The time that this process has used a core.
-///
-/// # Errors
-/// When /proc cannot be read.
-pub fn own_cpu() -> Result<Duration, Error> {
-    Ok(stat(Path::new("/proc/self/stat"))?.cpu)
-}
-
 impl Process {
     /// Starts `command` on `core`, with its output in `log`; this process goes back to `home`.
     ///
@@ -197,15 +189,5 @@ mod tests {
         assert!(parsed("42 (a) S 7").is_none());
         assert_eq!(kibibytes("Name:\tx\nVmHWM:\t   12 kB\nVmRSS:\t 8 kB\n", "VmRSS:"), Some(8192));
         assert_eq!(kibibytes("Name:\tx\n", "VmRSS:"), None);
-    }
-
-    #[test]
-    fn what_this_process_uses_can_be_read() {
-        let before = own_cpu().unwrap();
-        let mut sum = 0_u64;
-        while own_cpu().unwrap() == before {
-            sum = std::hint::black_box(sum + 1);
-        }
-        assert!(own_cpu().unwrap() > before);
     }
 }

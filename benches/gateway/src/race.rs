@@ -112,11 +112,6 @@ pub fn busy(round: &Round) -> f64 {
     round.cpu.as_secs_f64() / round.elapsed.as_secs_f64() * 100.0
 }
 
-/// How much of theirs generator and coordinator used.
-pub fn generator_busy(round: &Round) -> f64 {
-    round.own_cpu.as_secs_f64() / round.elapsed.as_secs_f64() * 100.0
-}
-
 #[expect(clippy::cast_precision_loss, reason = "counts of one round are far below 2^52")]
 fn number(count: u64) -> f64 {
     count as f64
