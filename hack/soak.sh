@@ -32,7 +32,7 @@ one_address() { # a balancer that looks at the readiness of each replica, as a S
   {
     printf '%s\n' 'defaults' ' mode tcp' ' timeout connect 2s' ' timeout client 5m' ' timeout server 5m' ' retries 3' \
       ' option redispatch' 'frontend all' " bind 127.0.0.1:${PORT[all]}" ' default_backend replicas' 'backend replicas' \
-      ' balance roundrobin' ' option httpchk GET /readyz' ' default-server inter 500ms fall 1 rise 1 on-marked-down none'
+      ' balance roundrobin' ' option httpchk GET /readyz' ' default-server inter 500ms fall 1 rise 1'
     for number in 1 2 3; do
       echo " server r$number 127.0.0.1:${PORT[replica-$number]} check port ${ADMIN[replica-$number]}"
     done

@@ -26,6 +26,8 @@ pub(super) struct Chains {
 #[derive(Debug, Default)]
 struct Live {
     chains: HashMap<QueryId, Chain>,
+    /// The last query that was seen: its id tells those of the same life of the coordinator.
+    last: Option<QueryId>,
     /// Chains that began since the coordinator was last asked how many queries it has.
     since_report: u32,
 }
@@ -62,6 +64,12 @@ impl Chains {
     /// A query's last page was given out, it was cancelled, or its cluster does not know it.
     pub(super) fn end(&self, query: QueryId) {
         self.lock().chains.remove(&query);
+    }
+
+    /// Whether `query` is one of the coordinator's, as far as its id tells: all of one life of a coordinator end alike.
+    pub(super) fn tells(&self, query: QueryId) -> bool {
+        let last = self.lock().last;
+        last.is_some_and(|last| !last.coordinator().is_empty() && last.coordinator() == query.coordinator())
     }
 
     /// How many there are.
@@ -106,6 +114,7 @@ impl Chains {
 impl Live {
     fn see(&mut self, query: QueryId) {
         let now = Instant::now();
+        self.last = Some(query);
         self.chains.entry(query).and_modify(|chain| chain.seen = now).or_insert(Chain { began: now, seen: now });
     }
 }
@@ -128,6 +137,12 @@ mod tests {
         chains.end(query("a"));
         chains.end(query("a"));
         assert_eq!((chains.len(), chains.since_report()), (1, 0));
+        assert!(!chains.tells(query("x_abcde")));
+        chains.see(query("20250805_101112_00003_abcde"));
+        assert!(
+            chains.tells(query("20250805_101113_00009_abcde")) && !chains.tells(query("20250805_101112_00003_bcdef"))
+        );
+        chains.end(query("20250805_101112_00003_abcde"));
         tokio::time::advance(Duration::from_secs(300)).await;
         chains.see(query("b"));
         chains.see(query("c"));

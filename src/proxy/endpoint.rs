@@ -12,6 +12,8 @@ pub(super) enum Endpoint<'a> {
     Statement,
     /// The root's `/v1/info`, for any healthy cluster.
     Info,
+    /// A query by its id alone: it is not in the path which cluster has it.
+    Query(QueryId),
     /// A browser that comes back from an identity provider: a cookie names its cluster.
     Callback,
     /// A request that names its cluster.
@@ -74,12 +76,19 @@ pub(super) enum Retry {
     Unanswered,
 }
 
+/// Where some clients ask for, or cancel, a query by its id (the Go client's cancel does so, 1.1).
+const QUERY: &str = "/v1/query/";
+
 /// Says what a request with this method and path (as it was sent, undecoded) asks for.
 pub(super) fn classify<'a>(method: &Method, path: &'a str) -> Endpoint<'a> {
     match path {
         "/v1/statement" if method == Method::POST => return Endpoint::Statement,
         "/v1/info" if reads(method) => return Endpoint::Info,
         CALLBACK if method == Method::GET => return Endpoint::Callback,
+        _ if path.starts_with(QUERY) && (method == Method::GET || method == Method::DELETE) => {
+            let id = path[QUERY.len()..].parse();
+            return id.map_or(Endpoint::Unknown, Endpoint::Query);
+        }
         _ => {}
     }
     let named = path.strip_prefix("/c/").filter(|_| is_plain(path)).and_then(|rest| rest.split_once('/'));
@@ -219,6 +228,10 @@ mod tests {
         assert_eq!(classify(&Method::POST, "/v1/statement"), Endpoint::Statement);
         assert_eq!(classify(&Method::GET, "/v1/info"), Endpoint::Info);
         assert_eq!(classify(&Method::GET, "/oauth2/callback"), Endpoint::Callback);
+        assert_eq!(classify(&Method::DELETE, "/v1/query/a_b"), Endpoint::Query("a_b".parse().unwrap()));
+        assert_eq!(classify(&Method::PUT, "/v1/query/a_b"), Endpoint::Unknown);
+        assert_eq!(classify(&Method::GET, "/v1/query/a/b"), Endpoint::Unknown);
+        assert_eq!(classify(&Method::GET, "/v1/query/"), Endpoint::Unknown);
     }
 
     #[test]

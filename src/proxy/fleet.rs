@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     routing::{Load, Outcome, Pick, ProxyMode, Router, Serving, Strategy},
-    trino::ClusterName,
+    trino::{ClusterName, QueryId},
 };
 
 /// A routing table in force. Never changes: a new table makes a new fleet, which takes over what stayed the same.
@@ -78,6 +78,15 @@ impl Fleet {
     /// The cluster of that name, whether it takes new queries or not.
     pub(super) fn backend(&self, name: &str) -> Option<&Arc<Backend>> {
         self.backends.get(name)
+    }
+
+    /// The cluster that has `query`, as far as its id tells this proxy: the one whose queries end alike, or the only one.
+    pub(super) fn cluster_of(&self, query: QueryId) -> Option<&Arc<Backend>> {
+        let mut backends = self.backends.values();
+        match (backends.next(), backends.next()) {
+            (Some(only), None) => Some(only),
+            _ => self.backends.values().find(|backend| backend.chains.tells(query)),
+        }
     }
 
     /// What clients see of a cluster to which they talk by themselves after the first call.

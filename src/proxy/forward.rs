@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{Request, uri::PathAndQuery};
+use http::{Method, Request, uri::PathAndQuery};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::time::Instant;
@@ -17,6 +17,7 @@ use super::{
     exchange::{Exchanged, Head, exchange},
     headers, login, transaction,
 };
+use crate::trino::QueryId;
 
 /// The first pause before a further try; it doubles. Four of them fill most of the patience.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -44,6 +45,23 @@ pub(super) async fn to_cluster(
         let body = RequestBody::client(body);
         exchange(&backend, ask.arrival.shard, &head, body, ask.settings.response_timeout).await
     }
+}
+
+/// Sends a request for a query that is known by its id alone to the cluster that has it.
+///
+/// # Errors
+/// When no cluster is known to have it, or that one cannot be made to answer.
+pub(super) async fn to_query(
+    ask: &mut Ask<'_>,
+    query: QueryId,
+    request: Request<Incoming>,
+) -> Result<Exchanged, Error> {
+    let backend = ask.fleet.cluster_of(query).ok_or(Error::NoCluster)?.clone();
+    let (parts, _) = request.into_parts();
+    let retry = if parts.method == Method::GET { Retry::Unanswered } else { Retry::Unsent };
+    let target = PathAndQuery::try_from(format!("/v1/query/{query}")).map_err(|_| Error::NotFound)?;
+    let head = head_for(ask, &backend, Head { method: parts.method, target, headers: parts.headers });
+    patiently(ask, &backend, retry, head).await
 }
 
 /// Sends the request of a browser that comes back from an identity provider to the cluster that sent it there. Its

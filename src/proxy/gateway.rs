@@ -180,7 +180,7 @@ impl Gateway {
         let uri = request.uri().clone();
         let path = below_prefix(uri.path(), fleet.as_deref());
         let endpoint = classify(request.method(), path);
-        let (kind, is_head) = (kind_of(&endpoint), request.method() == Method::HEAD);
+        let (kind, is_head) = (kind_of(&endpoint, request.method()), request.method() == Method::HEAD);
         let mut observation = Observation::begin(self.observer.clone(), request.method(), kind, request.headers());
         let answered = match (ambiguous, &fleet) {
             (Some(fault), _) => Err(Error::Ambiguous(fault)),
@@ -213,6 +213,11 @@ impl Gateway {
             Endpoint::Statement => statement::submit(&mut ask, request).await?,
             Endpoint::Info => forward::to_any(&mut ask, request).await?,
             Endpoint::Callback => forward::to_callback(&mut ask, request).await?,
+            Endpoint::Query(query) => {
+                let ends = request.method() == Method::DELETE;
+                ask.observation.of_query(query, ends);
+                forward::to_query(&mut ask, query, request).await?
+            }
             Endpoint::OfCluster(asked) => {
                 ask.observation.of(&asked);
                 forward::to_cluster(&mut ask, asked, request).await?
@@ -232,12 +237,13 @@ fn below_prefix<'a>(path: &'a str, fleet: Option<&Fleet>) -> &'a str {
     }
 }
 
-fn kind_of(endpoint: &Endpoint<'_>) -> Kind {
+fn kind_of(endpoint: &Endpoint<'_>, method: &Method) -> Kind {
     match endpoint {
         Endpoint::Statement => Kind::Statement,
         Endpoint::OfCluster(asked) => asked.kind,
         Endpoint::Callback => Kind::Ui,
-        Endpoint::Info | Endpoint::Unknown => Kind::Other,
+        Endpoint::Query(_) if method == Method::DELETE => Kind::Cancel,
+        Endpoint::Info | Endpoint::Query(_) | Endpoint::Unknown => Kind::Other,
     }
 }
 

@@ -126,6 +126,11 @@ impl Observation {
         self.ends = asked.ends;
     }
 
+    /// It is for this query; `ends` says that the coordinator's success is its end.
+    pub(super) fn of_query(&mut self, query: QueryId, ends: bool) {
+        (self.query, self.ends) = (Some(query), ends);
+    }
+
     /// What kind of request it is.
     pub(super) fn kind(&self) -> Kind {
         self.kind

@@ -19,6 +19,12 @@ pub struct QueryId {
 pub struct InvalidQueryId;
 
 impl QueryId {
+    /// The last part of the id, which a coordinator chooses at random when it starts and gives to all of its queries
+    /// (io.trino.execution.QueryIdGenerator, Trino 476); empty if the id has none.
+    pub fn coordinator(&self) -> &str {
+        self.as_str().rsplit_once('_').map_or("", |(_, coordinator)| coordinator)
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.text[..usize::from(self.length)]).expect("letters, digits and '_' are UTF-8")
@@ -60,6 +66,8 @@ mod tests {
     fn an_id_is_what_trino_makes_and_nothing_that_could_break_a_log() {
         let id: QueryId = "20250805_101112_00003_abcde".parse().unwrap();
         assert_eq!(id.as_str(), "20250805_101112_00003_abcde");
+        assert_eq!(id.coordinator(), "abcde");
+        assert_eq!("a".parse::<QueryId>().unwrap().coordinator(), "");
         assert_eq!("a".parse::<QueryId>().unwrap().to_string(), "a");
         assert_ne!("a".parse::<QueryId>(), "b".parse());
         for text in ["", "a b", "a\n", "a%0a", "ä", &"a".repeat(48), &"a".repeat(300)] {

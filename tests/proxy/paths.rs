@@ -26,7 +26,6 @@ async fn tricks_with_paths_are_answered_without_asking_a_coordinator() {
         "/c/blue/v1/status",
         "/c/blue/v1/query",
         "/c/blue/v1/info/state",
-        "/v1/query/a",
         "/ui/",
         "/",
     ] {

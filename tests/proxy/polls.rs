@@ -14,6 +14,31 @@ fn poll(cluster: &str) -> String {
 }
 
 #[tokio::test]
+async fn a_query_known_by_its_id_alone_is_found_by_what_its_cluster_gave_out() {
+    let (blue, green) = (
+        Coordinator::trino("blue").await,
+        Coordinator::scripted(|_| async {
+            Some(crate::coordinator::text(StatusCode::OK, r#"{"id":"20250805_101112_00009_zzzzz","nextUri":"x"}"#))
+        })
+        .await,
+    );
+    let gateway = Gateway::before(&[("blue", &blue.url()), ("green", &green.url())]).await;
+    let cancel = |query: &str| gateway.send(gateway.request(Method::DELETE, &format!("/v1/query/{query}"), ""));
+    assert_eq!(cancel("20250805_101112_00003_abcde").await.status(), StatusCode::NOT_FOUND);
+    // One query for each; the pages must have passed whole.
+    for _ in 0..2 {
+        body(gateway.post("SELECT 1").await).await;
+    }
+    let (at_blue, at_green) = (blue.seen().len(), green.seen().len());
+    cancel("20250805_101112_00003_abcde").await;
+    assert_eq!((blue.seen().len(), green.seen().len()), (at_blue + 1, at_green));
+    assert_eq!(blue.seen()[at_blue].target, "/v1/query/20250805_101112_00003_abcde");
+    cancel("20250805_101112_00001_zzzzz").await;
+    assert_eq!((blue.seen().len(), green.seen().len()), (at_blue + 1, at_green + 1));
+    assert_eq!(cancel("20250805_101112_00001_other").await.status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
 async fn a_poll_a_heartbeat_and_a_cancel_reach_the_cluster_that_they_name() {
     let (blue, green) = (Coordinator::trino("blue").await, Coordinator::trino("green").await);
     let gateway = Gateway::before(&[("blue", &blue.url()), ("green", &green.url())]).await;
