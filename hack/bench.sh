@@ -16,10 +16,10 @@ cluster() { # with this tree's operator in it
   [ -n "${WARREN_SKIP_INSTALL:-}" ] || "$HACK/install.sh"
 }
 
-(($#)) || set -- gateway start memory rest # the first before there is a cluster, which takes its share of the cores
+(($#)) || set -- gateway rows slow start memory rest # the first three before there is a cluster, which takes its share
 ready=
 for name in "$@"; do
-  if [ "$name" != gateway ] && [ -z "$ready" ]; then
+  if [[ " gateway rows slow " != *" $name "* ]] && [ -z "$ready" ]; then
     cluster
     ready=yes
   fi
