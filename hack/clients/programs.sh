@@ -21,7 +21,7 @@ prepare_programs() { # LOGS
   command -v go >/dev/null || die "the Go client needs Go 1.26 or newer"
   run_logged "building the Go client's program" "$log/go.log" env -C "$CASES/go" CGO_ENABLED=0 go build -o "$(realpath "$GO_CLIENT")" .
   WARREN=${WARREN_BINARY:-$HACK/../target/debug/warren}
-  [ -n "${WARREN_BINARY:-}" ] || run_logged "building warren" "$log/cargo.log" cargo build --locked --quiet
+  [ -n "${WARREN_BINARY:-}" ] || run_logged "building warren" "$log/cargo.log" cargo test --locked --quiet --no-run --test proxy
   [ -x "$WARREN" ] || die "there is no $WARREN"
 }
 
