@@ -1,6 +1,6 @@
 # One target per thing that people do here; each is one line into hack/ or cargo. `make` alone lists them.
 .DEFAULT_GOAL := help
-.PHONY: help node node-down images install demo test test-clients soak lint generate bench clean
+.PHONY: help node node-down images install demo test test-clients soak lint generate bench fuzz clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1 \2/p' $(MAKEFILE_LIST) | while read -r name what; do printf '  make %-12s %s\n' "$$name" "$$what"; done
@@ -39,6 +39,9 @@ generate: ## write crds/ from the types, the chart's copies of them, and the cha
 
 bench: ## measurements side by side: gateway, start, memory, rest
 	@hack/bench.sh
+
+fuzz: ## hostile input for the parsers, 5 min each; parts: hack/fuzz.sh SECONDS TARGET…
+	@hack/fuzz.sh
 
 clean: ## remove what was built here; the cache of tools and images stays
 	cargo clean

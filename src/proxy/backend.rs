@@ -96,10 +96,10 @@ impl Backend {
         }
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn for_tests(name: &str, url: &str) -> Self {
-        let origin = Origin { address: url.parse().unwrap(), ca: None };
-        Self::new(name.parse().unwrap(), origin, &Settings::default())
+        let origin = Origin { address: url.parse().expect("an address"), ca: None };
+        Self::new(name.parse().expect("a name"), origin, &Settings::default())
     }
 
     pub(super) fn origin(&self) -> &Origin {

@@ -19,6 +19,9 @@ mod exchange;
 mod external;
 mod fleet;
 mod forward;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gateway;
 mod headers;
 mod health;
