@@ -186,8 +186,8 @@ impl Observation {
         if let (Some(backend), Some(query)) = (&self.backend, self.query) {
             if (self.ends && status.is_success()) || (self.kind == Kind::Poll && status == StatusCode::NOT_FOUND) {
                 backend.chains.end(query);
-            } else if self.method == Method::HEAD {
-                // Of a poll, its page tells more.
+            } else if self.method == Method::HEAD && status.is_success() {
+                // Of a poll, its page tells more; and what a coordinator refuses must not fill the memory here.
                 backend.chains.see(query);
             }
         }

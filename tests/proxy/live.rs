@@ -145,3 +145,13 @@ async fn a_failed_statement_and_an_answer_that_is_no_page_leave_no_live_query() 
         assert_eq!(count(&gateway), 0, "{answer}");
     }
 }
+
+#[tokio::test]
+async fn a_heartbeat_that_is_refused_makes_no_query_known() {
+    let blue = Coordinator::saying(StatusCode::UNAUTHORIZED).await;
+    let gateway = Gateway::before(&[("blue", &blue.url())]).await;
+    for number in 0..20 {
+        ask(&gateway, Method::HEAD, &format!("/c/blue/v1/statement/executing/q_{number}/y0slug/0"), "").await;
+    }
+    assert_eq!(count(&gateway), 0);
+}
