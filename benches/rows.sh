@@ -35,7 +35,9 @@ prepare_programs "$LOGS"
 coordinator blue
 await_coordinators blue
 gateway one blue
-read_rows blue >/dev/null # the coordinator warms up
+count_nations() { "$JAVA" -jar "$TRINO_CLI" --server "$(address one)" --user bench --execute 'SELECT count(*) FROM tpch.tiny.nation'; }
+wait_for "a first answer" 60 count_nations || die "the coordinator answers no query"
+read_rows blue >/dev/null # it warms up
 for round in $(seq "${ROUNDS:-5}"); do
   direct=$(read_rows blue) through=$(read_rows one)
   echo "$direct $through" >>"$LOGS/rounds"

@@ -141,10 +141,11 @@ async fn connection(context: Arc<Context>, stream: TcpStream, peer: SocketAddr) 
     let stream = Patient::new(stream, context.gateway.settings.write_timeout);
     let ended = match &context.tls {
         None => serve_http(&context, stream, arrival).await,
-        Some(tls) => match handshake(tls, stream, context.gateway.settings.header_timeout).await {
+        Some(tls) => match Box::pin(handshake(tls, stream, context.gateway.settings.header_timeout)).await {
             Ok(stream) => {
                 let server_name = stream.get_ref().1.server_name().map(Into::into);
-                serve_http(&context, stream, Arrival { server_name, ..arrival }).await
+                // In a box: its state is several times that of a connection without TLS.
+                Box::pin(serve_http(&context, stream, Arrival { server_name, ..arrival })).await
             }
             Err(error) => {
                 meters.tls_failures.inc();
@@ -177,7 +178,8 @@ where
         service_fn(move |request| {
             asked.store(true, Ordering::Relaxed);
             let (gateway, arrival) = (gateway.clone(), arrival.clone());
-            async move { gateway.handle(request, &arrival).await }
+            // In a box of its own, so that a connection that waits for a request does not hold room for one.
+            Box::pin(async move { gateway.handle(request, &arrival).await })
         })
     };
     let mut connection = std::pin::pin!(context.server.serve_connection(TokioIo::new(stream), service));

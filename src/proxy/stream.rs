@@ -12,7 +12,10 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::poll_read_buf;
 
-use super::wire::{FIRST_READ, Framing, Wire, WireError, parse_fields};
+use super::wire::{Framing, Wire, WireError, parse_fields};
+
+/// The first read of a body, beyond what came with its head; it doubles while that is filled.
+const FIRST_READ: usize = 8 * 1024;
 
 /// The largest read: a page of many megabytes comes in pieces of up to this size.
 const LARGEST_READ: usize = 256 * 1024;

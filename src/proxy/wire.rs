@@ -27,8 +27,8 @@ const MAX_HEAD: usize = 512 * 1024;
 /// The most headers of an answer.
 const MAX_HEADERS: usize = 512;
 
-/// The size of the first read of an answer; most are smaller.
-pub(super) const FIRST_READ: usize = 8 * 1024;
+/// The size of the first read of an answer: head and a small page. Thousands of polls wait with such a buffer each.
+const FIRST_READ: usize = 2 * 1024;
 
 /// How much of a body is gathered before it is written.
 const MANY_BYTES: usize = 64 * 1024;

@@ -80,6 +80,13 @@ query() { # SQL EXPECTED: rows as CSV without quotes, joined by blanks; through 
   [ "$rows" = "$2" ] || no "the query gave '$rows' and not '$2'"
 }
 
+# A query that fails, with these words of the gateway's.
+rejected() { # SQL WORDS
+  local said
+  said=$(WARREN_QUERY_TIMEOUT=20 "$HACK/query.sh" "$NAMESPACE" "$PROXY" "$1" 2>&1) && no "the query was not refused: $said"
+  [[ $said == *"$2"* ]] || no "the refusal says: $said"
+}
+
 nations() { query 'SELECT count(*) FROM tpch.tiny.nation' 25; }
 
 absent() { # OBJECT
