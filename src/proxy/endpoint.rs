@@ -159,7 +159,7 @@ fn is_plain(path: &str) -> bool {
 
 fn is_plain_text(path: &str) -> bool {
     if !path.contains('%') {
-        return !path.bytes().any(|byte| byte.is_ascii_control());
+        return !path.chars().any(char::is_control);
     }
     let mut decoded = Vec::with_capacity(path.len());
     let mut rest = path.bytes();
@@ -305,6 +305,7 @@ mod tests {
             "/c/blue/ui/%7f",
             "/c/blue/ui/%c2%85",
             "/c/blue/ui/\u{7f}",
+            "/c/blue/ui/\u{96}",
         ] {
             assert_eq!(classify(&Method::GET, path), Endpoint::Unknown, "{path}");
         }
