@@ -13,7 +13,7 @@ fuzz_target!(|input: &str| {
     let mut parts = input.split('\0');
     let (when, sql) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     let rule = Rule { name: "rule".to_owned(), when: when.to_owned(), to: Some(Target::group("adhoc")), reject: None };
-    let table = serde_table(Rules { rules: vec![rule], default: Some(Target::group("etl")), fallback: None });
+    let table = serde_table(Rules { rules: vec![rule], default: Some(Target::group("etl")), ..Rules::default() });
     let Ok(router) = Router::compile(table) else { return };
     let mut headers = HeaderMap::new();
     for (name, value) in NAMES.iter().cycle().zip(parts) {

@@ -30,7 +30,15 @@ pub fn classify<'a>(method: &Method, path: &'a str) -> Option<(&'a str, &'a str)
 pub fn to_coordinator(mut headers: HeaderMap, trusted: bool) -> Option<HeaderMap> {
     let backend = Backend::for_tests("blue", "http://10.0.0.1:8080");
     let (peer, local) = (([192, 0, 2, 1], 999).into(), ([192, 0, 2, 2], 8080).into());
-    let arrival = Arrival { shard: Shard::default(), peer, local, secure: false, server_name: None, listener: None };
+    let arrival = Arrival {
+        shard: Shard::default(),
+        peer,
+        local,
+        secure: false,
+        server_name: None,
+        listener: None,
+        seen: Mutex::default(),
+    };
     let (_, forwarded_for) = client_of(&headers, arrival.peer.ip(), |_| trusted);
     let outside = Outside::seen_by(&Uri::from_static("/"), &headers, &arrival, trusted)?;
     transaction::untag(&mut headers);
