@@ -65,13 +65,9 @@ impl ResponseBody {
         let mut body = Self { source, observation };
         // Such a body may never be polled.
         if body.is_end_stream() {
-            body.complete();
+            body.observation.complete();
         }
         body
-    }
-
-    fn complete(&mut self) {
-        self.observation.complete();
     }
 
     fn passed(&mut self, frame: &Frame<Bytes>) {
@@ -100,11 +96,11 @@ impl Body for ResponseBody {
                 this.passed(frame);
                 // A body of known length is not polled for its end.
                 if this.is_end_stream() {
-                    this.complete();
+                    this.observation.complete();
                 }
             }
             Poll::Ready(Some(Err(error))) => this.observation.broke(&**error),
-            Poll::Ready(None) => this.complete(),
+            Poll::Ready(None) => this.observation.complete(),
             Poll::Pending => {}
         }
         polled

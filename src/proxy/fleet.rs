@@ -41,19 +41,19 @@ impl Fleet {
     /// health.
     pub(super) fn new(router: Arc<Router>, before: Option<&Self>, settings: &Settings) -> Self {
         let table = router.table();
-        let mut backends = HashMap::new();
+        let mut backends: HashMap<_, Arc<Backend>> = HashMap::new();
         for cluster in router.clusters() {
             let Some(origin) = Origin::of(cluster, table) else { continue };
             let same =
                 before.and_then(|fleet| fleet.backend(cluster.name.as_str())).filter(|old| *old.origin() == origin);
             let backend =
                 same.cloned().unwrap_or_else(|| Arc::new(Backend::new(cluster.name.clone(), origin, settings)));
-            backend.set_counted(false);
             backends.insert(cluster.name.clone(), backend);
         }
-        let counting = table.groups.iter().filter(|group| group.strategy == Strategy::LeastQueries);
-        for cluster in counting.flat_map(|group| &group.clusters) {
-            backends.get(&cluster.name).into_iter().for_each(|backend: &Arc<Backend>| backend.set_counted(true));
+        for group in &table.groups {
+            for backend in group.clusters.iter().filter_map(|cluster| backends.get(&cluster.name)) {
+                backend.set_counted(group.strategy == Strategy::LeastQueries);
+            }
         }
         let turn = |name: &String| before.and_then(|fleet| fleet.turns.get(name)).cloned().unwrap_or_default();
         Self {

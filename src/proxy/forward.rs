@@ -33,11 +33,7 @@ pub(super) async fn to_cluster(
 ) -> Result<Exchanged, Error> {
     let backend = ask.fleet.backend(asked.cluster).ok_or(Error::NoCluster)?.clone();
     let (parts, body) = request.into_parts();
-    let target = match parts.uri.query() {
-        Some(query) => PathAndQuery::try_from(format!("{}?{query}", asked.path)),
-        None => PathAndQuery::try_from(asked.path),
-    };
-    let target = target.map_err(|_| Error::NotFound)?;
+    let target = target(asked.path, parts.uri.query())?;
     let head = head_for(ask, &backend, Head { method: parts.method, target, headers: parts.headers });
     if body.is_end_stream() && asked.retry != Retry::Never {
         patiently(ask, &backend, asked.retry, head).await
@@ -59,7 +55,7 @@ pub(super) async fn to_query(
     let backend = ask.fleet.cluster_of(query).ok_or(Error::NoCluster)?.clone();
     let (parts, _) = request.into_parts();
     let retry = if parts.method == Method::GET { Retry::Unanswered } else { Retry::Unsent };
-    let target = PathAndQuery::try_from(format!("/v1/query/{query}")).map_err(|_| Error::NotFound)?;
+    let target = target(&format!("/v1/query/{query}"), None)?;
     let head = head_for(ask, &backend, Head { method: parts.method, target, headers: parts.headers });
     patiently(ask, &backend, retry, head).await
 }
@@ -73,24 +69,20 @@ pub(super) async fn to_callback(ask: &mut Ask<'_>, request: Request<Incoming>) -
     let cluster = login::cluster_of(request.headers()).ok_or(Error::NoLogin)?;
     let backend = ask.fleet.backend(cluster.as_str()).ok_or(Error::NoCluster)?.clone();
     let (parts, _) = request.into_parts();
-    let target = match parts.uri.query() {
-        Some(query) => PathAndQuery::try_from(format!("{}?{query}", login::CALLBACK)),
-        None => PathAndQuery::try_from(login::CALLBACK),
-    };
-    let target = target.map_err(|_| Error::NotFound)?;
+    let target = target(login::CALLBACK, parts.uri.query())?;
     ask.observation.goes_to(&backend);
     let mut headers = parts.headers;
     headers::to_coordinator(&mut headers, &backend, &ask.outside.of_gateway(), &ask.forwarded_for);
     patiently(ask, &backend, Retry::Unsent, Head { method: parts.method, target, headers }).await
 }
 
-/// Sends a request that any cluster can answer, and that has no body, to the healthy ones in turn until one answers.
+/// Asks the healthy clusters in turn for `path`, which any of them can answer, until one does. There is no body.
 ///
 /// # Errors
 /// When none is healthy, or none can be made to answer.
-pub(super) async fn to_any(ask: &mut Ask<'_>, request: Request<Incoming>) -> Result<Exchanged, Error> {
+pub(super) async fn to_any(ask: &mut Ask<'_>, path: &str, request: Request<Incoming>) -> Result<Exchanged, Error> {
     let (parts, _) = request.into_parts();
-    let target = parts.uri.path_and_query().cloned().ok_or(Error::NotFound)?;
+    let target = target(path, parts.uri.query())?;
     let asked = Head { method: parts.method, target, headers: parts.headers };
     let mut last = Error::NoHealthyCluster;
     for backend in ask.fleet.any() {
@@ -102,6 +94,15 @@ pub(super) async fn to_any(ask: &mut Ask<'_>, request: Request<Incoming>) -> Res
         }
     }
     Err(last)
+}
+
+/// What is asked of a coordinator: its own path, with the query that the client sent.
+fn target(path: &str, query: Option<&str>) -> Result<PathAndQuery, Error> {
+    let target = match query {
+        Some(query) => PathAndQuery::try_from(format!("{path}?{query}")),
+        None => PathAndQuery::try_from(path),
+    };
+    target.map_err(|_| Error::NotFound)
 }
 
 /// Makes the head of a client's request that of the request to `backend`, where it goes now.

@@ -173,9 +173,7 @@ impl Gateway {
         request: Request<Incoming>,
         arrival: &Arrival,
     ) -> Result<Response<ResponseBody>, Infallible> {
-        let (head, body) = request.into_parts();
-        let ambiguous = strict::fault(&head, body.is_end_stream());
-        let request = Request::from_parts(head, body);
+        let ambiguous = strict::fault(&request, request.body().is_end_stream());
         let fleet = self.fleet();
         let uri = request.uri().clone();
         let path = below_prefix(uri.path(), fleet.as_deref());
@@ -185,7 +183,7 @@ impl Gateway {
         let answered = match (ambiguous, &fleet) {
             (Some(fault), _) => Err(Error::Ambiguous(fault)),
             (None, None) => Err(Error::NoTable),
-            (None, Some(fleet)) => self.answer(fleet, endpoint, request, arrival, &mut observation).await,
+            (None, Some(fleet)) => self.answer(fleet, (endpoint, path), request, arrival, &mut observation).await,
         };
         Ok(match answered {
             Ok((exchanged, outside)) => pass_on(exchanged, &outside, is_head, observation),
@@ -200,7 +198,7 @@ impl Gateway {
     async fn answer(
         &self,
         fleet: &Fleet,
-        endpoint: Endpoint<'_>,
+        (endpoint, path): (Endpoint<'_>, &str),
         request: Request<Incoming>,
         arrival: &Arrival,
         observation: &mut Observation,
@@ -211,15 +209,15 @@ impl Gateway {
         let mut ask = Ask::new(&self.settings, fleet, arrival, (request.uri(), request.headers()), observation)?;
         let exchanged = match endpoint {
             Endpoint::Statement => statement::submit(&mut ask, request).await?,
-            Endpoint::Info => forward::to_any(&mut ask, request).await?,
+            Endpoint::Info => forward::to_any(&mut ask, path, request).await?,
             Endpoint::Callback => forward::to_callback(&mut ask, request).await?,
             Endpoint::Query(query) => {
                 let ends = request.method() == Method::DELETE;
-                ask.observation.of_query(query, ends);
+                ask.observation.of_query(Some(query), ends);
                 forward::to_query(&mut ask, query, request).await?
             }
             Endpoint::OfCluster(asked) => {
-                ask.observation.of(&asked);
+                ask.observation.of_query(asked.query, asked.ends);
                 forward::to_cluster(&mut ask, asked, request).await?
             }
             Endpoint::Unknown => return Err(Error::NotFound),

@@ -97,22 +97,20 @@ fn is_ui(path: &str) -> bool {
 /// Drops what is meant for one connection only: the fields that the RFC lists, and those that `Connection` names.
 pub(super) fn drop_hop_by_hop(headers: &mut HeaderMap) {
     // What is named there; most often nothing but a word that is no field.
-    let named: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
+    let named: Vec<HeaderName> = tokens(headers, CONNECTION).filter_map(|name| name.parse().ok()).collect();
     for name in named.into_iter().chain([CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE]) {
         headers.remove(name);
     }
 }
 
 fn accepts_trailers(headers: &HeaderMap) -> bool {
-    let mut codings =
-        headers.get_all(TE).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
-    codings.any(|coding| coding.trim().eq_ignore_ascii_case("trailers"))
+    tokens(headers, TE).any(|coding| coding.eq_ignore_ascii_case("trailers"))
+}
+
+/// The words of a field that is a list (RFC 9110, section 5.6.1), over all its lines.
+pub(super) fn tokens(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+    let lines = headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',')).map(str::trim)
 }
 
 /// Whether a client may not say this: it is about forwarding, or between the nodes of a cluster. Servers that map

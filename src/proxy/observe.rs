@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::{
     backend::Backend,
-    endpoint::{Kind, OfCluster},
+    endpoint::Kind,
     meters::{Meters, Outcome},
     peek::PageHead,
 };
@@ -120,15 +120,9 @@ impl Observation {
         format!("{:016x}", self.id)
     }
 
-    /// What the path asks for is known.
-    pub(super) fn of(&mut self, asked: &OfCluster<'_>) {
-        self.query = asked.query;
-        self.ends = asked.ends;
-    }
-
-    /// It is for this query; `ends` says that the coordinator's success is its end.
-    pub(super) fn of_query(&mut self, query: QueryId, ends: bool) {
-        (self.query, self.ends) = (Some(query), ends);
+    /// Which query it is for; `ends` says that the coordinator's success is its end.
+    pub(super) fn of_query(&mut self, query: Option<QueryId>, ends: bool) {
+        (self.query, self.ends) = (query, ends);
     }
 
     /// What kind of request it is.
@@ -153,9 +147,9 @@ impl Observation {
         }
     }
 
-    /// The client goes on with its query at the cluster itself: none of its polls will be seen here.
-    pub(super) fn is_first_call_only(&mut self) {
-        self.first_call_only = true;
+    /// Whether the client goes on with its query at the cluster itself, so that none of its polls will be seen here.
+    pub(super) fn first_call_only(&mut self, only: bool) {
+        self.first_call_only = only;
     }
 
     /// The rule that decided where a new query goes.

@@ -155,9 +155,7 @@ async fn send(ask: &mut Ask<'_>, query: NewQuery) -> Result<Exchanged, Error> {
         ask.observation.goes_to(&backend);
         let mut head = head.clone();
         let direct = ask.fleet.direct(&backend.name);
-        if direct.is_some() {
-            ask.observation.is_first_call_only();
-        }
+        ask.observation.first_call_only(direct.is_some());
         let outside = direct.unwrap_or(&ask.outside);
         headers::to_coordinator(&mut head.headers, &backend, outside, &ask.forwarded_for);
         let body = RequestBody::kept(text.send());

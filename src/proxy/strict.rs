@@ -2,38 +2,38 @@
 //! connection closed. Pure; sees the head after it was parsed.
 
 use http::{
-    HeaderMap, Version,
+    HeaderMap, Request, Version,
     header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
-    request::Parts,
     uri::Authority,
 };
 
 /// What is wrong with a request's head; none if it can be read in one way only. `is_empty` says that no body follows.
-pub(super) fn fault(head: &Parts, is_empty: bool) -> Option<&'static str> {
+pub(super) fn fault<B>(request: &Request<B>, is_empty: bool) -> Option<&'static str> {
     // RFC 9113, 8.1.1. Over HTTP/1.1 nothing can follow but what was announced.
-    let announced = head.headers.get(CONTENT_LENGTH).is_some_and(|length| length != "0");
-    if is_empty && announced && head.version == Version::HTTP_2 {
+    let announced = request.headers().get(CONTENT_LENGTH).is_some_and(|length| length != "0");
+    if is_empty && announced && request.version() == Version::HTTP_2 {
         return Some("the body that it announces does not come");
     }
-    if head.uri.authority().is_some_and(|authority| !is_host(authority)) {
+    if request.uri().authority().is_some_and(|authority| !is_host(authority)) {
         return Some("its target names no valid host");
     }
-    fault_of_hosts(head).or_else(|| fault_of_coding(&head.headers))
+    fault_of_hosts(request).or_else(|| fault_of_coding(request.headers()))
 }
 
 /// RFC 9112, 3.2: without a `Host`, with several or with an invalid one, a request of HTTP/1.1 is answered 400. RFC 9113,
 /// 8.3.1: with HTTP/2, `Host` is either left out or the same as the authority.
-fn fault_of_hosts(head: &Parts) -> Option<&'static str> {
-    let mut hosts = head.headers.get_all(HOST).iter();
+fn fault_of_hosts<B>(request: &Request<B>) -> Option<&'static str> {
+    let mut hosts = request.headers().get_all(HOST).iter();
     let (first, second) = (hosts.next(), hosts.next());
     if second.is_some() {
         return Some("it has several Host fields");
     }
-    let Some(host) = first else { return (head.version == Version::HTTP_11).then_some("it has no Host") };
+    let Some(host) = first else { return (request.version() == Version::HTTP_11).then_some("it has no Host") };
     let host = host.to_str().ok().and_then(|host| host.parse::<Authority>().ok()).filter(is_host);
     let Some(host) = host else { return Some("its Host is not valid") };
     let differs = |authority: &Authority| !authority.as_str().eq_ignore_ascii_case(host.as_str());
-    (head.version == Version::HTTP_2 && head.uri.authority().is_some_and(differs)).then_some("it names two hosts")
+    (request.version() == Version::HTTP_2 && request.uri().authority().is_some_and(differs))
+        .then_some("it names two hosts")
 }
 
 /// Host and maybe port: no user, and nothing else before or behind.
@@ -62,7 +62,7 @@ mod tests {
         for (name, value) in lines {
             request = request.header(*name, *value);
         }
-        fault(&request.body(()).unwrap().into_parts().0, false)
+        fault(&request.body(()).unwrap(), false)
     }
 
     #[test]

@@ -19,7 +19,7 @@ use http_body::Body as _;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::poll_read_buf;
 
-use super::{body::RequestBody, error::Cause, exchange::Head};
+use super::{body::RequestBody, error::Cause, exchange::Head, headers};
 
 /// The largest head of an answer.
 const MAX_HEAD: usize = 512 * 1024;
@@ -273,7 +273,7 @@ fn parse_head(head: &Bytes, method: &Method) -> Result<AnswerHead, WireError> {
     }
     let headers = parse_fields(head, parsed.headers)?;
     let framing = framing(&headers, method, status)?;
-    let closes = headers.get_all(CONNECTION).iter().any(|value| names(value, "close"));
+    let closes = headers::tokens(&headers, CONNECTION).any(|word| word.eq_ignore_ascii_case("close"));
     let keeps = version == 1 && !closes && framing != Framing::UntilClose;
     Ok(AnswerHead { status, headers, framing, keeps })
 }
@@ -315,8 +315,4 @@ fn framing(headers: &HeaderMap, method: &Method, status: StatusCode) -> Result<F
     let digits = length.as_bytes().iter().all(u8::is_ascii_digit);
     let number = length.to_str().ok().filter(|_| digits).and_then(|length| length.parse().ok());
     number.map(Framing::Length).ok_or(WireError::Invalid("its length is no number"))
-}
-
-fn names(value: &HeaderValue, word: &str) -> bool {
-    value.to_str().is_ok_and(|value| value.split(',').any(|name| name.trim().eq_ignore_ascii_case(word)))
 }

@@ -151,6 +151,10 @@ async fn an_external_url_with_a_path_holds_whether_or_not_the_path_was_taken_off
             assert!(blue.seen().last().unwrap().target.starts_with("/v1/statement/queued/"));
         }
     }
+    for path in ["/v1/info?a=b", "/data/sql/v1/info?a=b"] {
+        gateway.get(path).await;
+        assert_eq!(blue.seen().last().unwrap().target, "/v1/info?a=b", "{path}");
+    }
     let seen = blue.seen().len();
     for path in ["/data/v1/info", "/data/sql", "/data/sqlx/v1/info", "/data/sql/data/sql/v1/info", "/data/sql/v1/task"]
     {
