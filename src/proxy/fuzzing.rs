@@ -1,4 +1,5 @@
-//! Ways to what is private here, for the targets in `fuzz/`; no other build has them. Each does what the proxy does with
+//! Ways to what is private here, for the targets in `fuzz/`; unit tests compile them, too, so that
+//! they do not rot, and no other build has them. Each does what the proxy does with
 //! the same bytes, and nothing else.
 
 use std::sync::Mutex;
@@ -21,7 +22,7 @@ use super::{
 pub fn classify<'a>(method: &Method, path: &'a str) -> Option<(&'a str, &'a str)> {
     match endpoint::classify(method, path) {
         Endpoint::OfCluster(asked) => Some((asked.cluster, asked.path)),
-        Endpoint::Statement | Endpoint::Info | Endpoint::Callback | Endpoint::Unknown => None,
+        Endpoint::Statement | Endpoint::Info | Endpoint::Callback | Endpoint::Query(_) | Endpoint::Unknown => None,
     }
 }
 

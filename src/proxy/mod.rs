@@ -19,7 +19,7 @@ mod exchange;
 mod external;
 mod fleet;
 mod forward;
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod gateway;
