@@ -89,7 +89,7 @@ fn a_groups_clusters() {
     let template = parse(
         "{metadata: {labels: {team: data}, annotations: {example.com/owner: me}}, spec: {version: '476', workers: {replicas: 2}}}",
     );
-    let cluster = group.cluster(&group.cluster_name(7), &template);
+    let cluster = group.cluster(&group.cluster_name(7), &template, None);
     let drained = group.drained(&cluster, "2026-01-02T03:04:05Z".to_owned());
     compare("group-clusters", &(document(&cluster) + &document(&drained)));
 }
@@ -149,7 +149,8 @@ fn cluster_golden(spec: &str) -> String {
     let spec: TrinoClusterSpec = parse(spec);
     let revision = cluster_revision(&spec);
     let rendered = cluster::render(&cluster, &spec).expect("a spec that can be rendered");
-    let objects = cluster::objects(&cluster, &spec, &revision, &rendered).expect("both components");
+    let circumstances = cluster::Circumstances { operator_namespace: Some("warren-system"), drained: false };
+    let objects = cluster::objects(&cluster, &spec, circumstances, &revision, &rendered).expect("both components");
     let ClusterObjects {
         revision,
         service_account,

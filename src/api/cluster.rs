@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,7 @@ pub type Properties = BTreeMap<String, String>;
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Version", type_ = "string", json_path = ".spec.version"),
     printcolumn(name = "Workers", type_ = "integer", json_path = ".status.workers.ready"),
+    printcolumn(name = "Draining", type_ = "integer", json_path = ".status.draining.queries"),
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].status"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type=='Ready')].reason"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
@@ -45,6 +46,9 @@ pub struct TrinoClusterSpec {
     /// Whether new queries come here. (The CRD has the type's text.)
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serving: Option<ServingIntent>,
+    /// How running queries end before the cluster is removed, or rests with `serving: Drained`. Restarts nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<ClusterDrain>,
     /// Where clients reach the coordinator themselves, for a gateway whose `proxyMode` is `ProxyFirstCall`:
     /// `http://host:port` or `https://host:port`. `{name}` in it stands for the cluster's name, so that each cluster of a
     /// group has its own: `https://{name}.trino.example.com`. Restarts nothing.
@@ -165,6 +169,24 @@ pub struct Catalogs {
     pub inline: BTreeMap<String, Properties>,
 }
 
+/// How running queries end before the cluster is removed, or rests with `serving: Drained`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterDrain {
+    /// How long they may go on. A drain ends as soon as it is proven that no query is left; what still runs after this time
+    /// is listed in an Event, and cut. A number and a unit: `90s`, `10m`, `1h`. Default: `1h`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 8))]
+    #[x_kube(validation = Rule::new("self.matches('^[0-9]{1,6}(s|m|h)$')").message("spec.drain.timeout must be a number and a unit, such as 90s, 10m or 1h"))]
+    pub timeout: Option<String>,
+    /// How long the cluster stays after its last query, for spooled results that clients still fetch. A number and a unit.
+    /// Default: `1m` with `protocol.spooling.enabled=true` in `config`, else `0s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 2, max = 8))]
+    #[x_kube(validation = Rule::new("self.matches('^[0-9]{1,6}(s|m|h)$')").message("spec.drain.linger must be a number and a unit, such as 90s, 10m or 1h"))]
+    pub linger: Option<String>,
+}
+
 /// What is known of a cluster.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -179,6 +201,12 @@ pub struct TrinoClusterStatus {
     /// clients' addresses away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub was_ready: Option<bool>,
+    /// Since when clients may have queries here: when a revision of it was first ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serving_since: Option<Time>,
+    /// How its drain stands, while it takes no new queries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draining: Option<DrainStatus>,
     /// Whether this revision's workers were ready for long enough that the coordinator surely uses them: from then on it
     /// takes queries from other clusters of its group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -198,8 +226,50 @@ pub struct TrinoClusterStatus {
     pub conditions: Vec<Condition>,
 }
 
+/// How a drain stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DrainStatus {
+    /// Since when the cluster takes no new queries.
+    pub since: Time,
+    /// What still runs then is cut.
+    pub deadline: Time,
+    /// Queries that go on, as far as proxies and coordinator know.
+    #[serde(default)]
+    pub queries: i32,
+    /// The oldest of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest: Option<OldestQuery>,
+    /// Since when nothing was found to go on; a second look confirms it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quiet_since: Option<Time>,
+    /// What could not be seen, and why: it counts as if queries went on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknown: Vec<String>,
+    /// The proxies that were asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub proxies: Vec<String>,
+    /// When a proxy was last lost or replaced. What it alone knew is waited for as long as Trino keeps a query that nobody
+    /// polls (`query.client.timeout`, 5 min by default).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_lost_at: Option<Time>,
+}
+
+/// A query that a drain waits for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OldestQuery {
+    /// Its id.
+    pub id: String,
+    /// Who runs it, if the coordinator tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// Since when.
+    pub since: Time,
+}
+
 /// Where a cluster is in its life: `Provisioning` (its pods start), `Active` (it takes new queries), `Draining` (it takes no
-/// new queries; running ones go on), `Failed` (it cannot start; the condition says why) or `Terminating` (it is being
+/// new queries; running ones go on), `Drained` (no query is left, or the time for them is over), `Failed` (it cannot start; the condition says why) or `Terminating` (it is being
 /// removed).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ClusterPhase {
@@ -209,6 +279,8 @@ pub enum ClusterPhase {
     Active,
     /// It takes no new queries; running ones go on.
     Draining,
+    /// No query is left, or the time for them is over.
+    Drained,
     /// It cannot start; the condition says why.
     Failed,
     /// It is being removed.

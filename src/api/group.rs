@@ -85,8 +85,9 @@ pub enum Strategy {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Rollout {
-    /// How long a cluster that was replaced or scaled in goes on serving its running queries before it is removed.
-    /// A number and a unit: `90s`, `10m`, `1h`. Default: `10m`.
+    /// How long the running queries of a cluster that was replaced or scaled in may go on. It is removed as soon as it is
+    /// proven that no query is left; what still runs after this time is listed in an Event, and cut. A number and a unit:
+    /// `90s`, `10m`, `1h`. Default: `1h`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 8))]
     #[x_kube(validation = Rule::new("self.matches('^[0-9]{1,6}(s|m|h)$')").message("spec.rollout.drainTimeout must be a number and a unit, such as 90s, 10m or 1h"))]
@@ -140,6 +141,7 @@ pub struct SecretKeyReference {
 /// What each cluster of a group is made from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.spec.drain) || !has(self.spec.drain.timeout)").message("spec.template.spec.drain.timeout: a group's clusters have spec.rollout.drainTimeout; give that instead"))]
 #[x_kube(validation = Rule::new("!has(self.spec.serving)").message("spec.template.spec.serving belongs to each TrinoCluster, not to the template; remove it"))]
 pub struct ClusterTemplate {
     /// Labels and annotations of the TrinoClusters.

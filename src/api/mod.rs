@@ -15,8 +15,8 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::CustomResourceExt;
 
 pub use cluster::{
-    Catalogs, ClusterPhase, Coordinator, Properties, ServingIntent, TrinoCluster, TrinoClusterSpec, TrinoClusterStatus,
-    Workers, WorkersStatus,
+    Catalogs, ClusterDrain, ClusterPhase, Coordinator, DrainStatus, OldestQuery, Properties, ServingIntent,
+    TrinoCluster, TrinoClusterSpec, TrinoClusterStatus, Workers, WorkersStatus,
 };
 pub use conditions::{ConditionType, Conditions, READY, RECONCILING, STALLED};
 pub use gateway::{

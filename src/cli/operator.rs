@@ -105,6 +105,8 @@ async fn lead(
             own_image: arguments.image,
             instance: arguments.identity,
             clock: Arc::new(jiff::Timestamp::now),
+            fetch: reconcile::over_http(),
+            namespace: arguments.lease_namespace,
         };
         let run = shutdown.child_token();
         let reconcilers = tokio::spawn(reconcile::run(client, settings, metrics, readiness, run.clone()));

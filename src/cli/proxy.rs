@@ -307,7 +307,7 @@ fn admin_of(proxy: &Proxy, metrics: Metrics, credentials: Option<PathBuf>) -> Ad
     admin
         .opened_by(Token::in_file(directory.join(ADMIN_TOKEN)))
         .page("/v1/status", move || status.status())
-        .page("/v1/queries", move || queries.queries())
+        .page("/v1/queries", move || serde_json::json!(queries.queries()))
         .action("/v1/drain", move |_| Ok(drain.set_aside(true)))
         .action("/v1/undrain", move |_| Ok(undrain.set_aside(false)))
         .action("/v1/explain", move |sent| explain.explain(sent))

@@ -90,17 +90,19 @@ fn group_entry(namespace: &str, input: &GroupInput<'_>, certificates: &mut BTree
 }
 
 fn is_settled(cluster: &TrinoCluster) -> bool {
-    let drained = cluster.spec.serving == Some(ServingIntent::Drained);
+    let goes = cluster.metadata.deletion_timestamp.is_some();
+    let drained = goes || cluster.spec.serving == Some(ServingIntent::Drained);
     !drained && cluster.status.as_ref().and_then(|status| status.settled).unwrap_or(false)
 }
 
-/// A cluster that Warren made is in the table once it was ready, and stays there until it is deleted. It takes new queries
+/// A cluster that Warren made is in the table once it was ready, and stays there until its queries have ended and it goes. It takes new queries
 /// when it is settled, or when no cluster of its group is: a start that may still stumble beats none.
 fn made_cluster(namespace: &str, cluster: &TrinoCluster, any_settled: bool) -> Option<Cluster> {
     let was_ready = cluster.status.as_ref().and_then(|status| status.was_ready).unwrap_or(false);
     let identity =
         ClusterIdentity { name: cluster.metadata.name.clone()?, namespace: namespace.to_owned(), uid: String::new() };
     let serving = match cluster.spec.serving.unwrap_or_default() {
+        _ if cluster.metadata.deletion_timestamp.is_some() => Serving::Draining,
         ServingIntent::Active if is_settled(cluster) || !any_settled => Serving::Active,
         ServingIntent::Active | ServingIntent::Drained => Serving::Draining,
     };

@@ -1,11 +1,10 @@
 //! A group's TrinoClusters: their names and what stands in them.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::{
-    duration::{InvalidDuration, parse_duration},
     labels::{DRAINING_SINCE, GROUP, Labels, MANAGED_BY, OWNER_UID, REVISION, WARREN},
     revision::{Revision, cluster_revision},
 };
@@ -51,7 +50,8 @@ impl GroupIdentity {
     }
 
     /// A cluster of the template as it stands now, which takes new queries once it is ready.
-    pub fn cluster(&self, name: &str, template: &ClusterTemplate) -> TrinoCluster {
+    /// `drain_timeout` is how long its queries may go on once it is replaced.
+    pub fn cluster(&self, name: &str, template: &ClusterTemplate, drain_timeout: Option<&String>) -> TrinoCluster {
         let metadata = template.metadata.clone().unwrap_or_default();
         let revision = cluster_revision(&template.spec);
         let mut labels = metadata.labels;
@@ -59,6 +59,9 @@ impl GroupIdentity {
         labels.insert(REVISION.to_owned(), revision.to_string());
         let mut spec = template.spec.clone();
         spec.serving = Some(ServingIntent::Active);
+        if let Some(timeout) = drain_timeout {
+            spec.drain.get_or_insert_default().timeout = Some(timeout.clone());
+        }
         self.object(name, labels, metadata.annotations, spec)
     }
 
@@ -106,13 +109,9 @@ pub fn replicas(spec: &TrinoClusterGroupSpec) -> usize {
     if spec.template.is_some() { usize::try_from(asked).unwrap_or(0) } else { 0 }
 }
 
-/// How long a cluster that was replaced goes on serving.
-///
-/// # Errors
-/// When the text is no duration (admission lets none such pass).
-pub fn drain_timeout(spec: &TrinoClusterGroupSpec) -> Result<Duration, InvalidDuration> {
-    let text = spec.rollout.as_ref().and_then(|rollout| rollout.drain_timeout.as_deref());
-    parse_duration(text.unwrap_or("10m"))
+/// How long the queries of a cluster that was replaced may go on, as the user wrote it.
+pub fn drain_timeout(spec: &TrinoClusterGroupSpec) -> Option<&String> {
+    spec.rollout.as_ref()?.drain_timeout.as_ref()
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
 /// Labels of an object.
 pub type Labels = BTreeMap<String, String>;
 
@@ -28,8 +30,20 @@ pub const APPLIED: &str = "trinowarren.io/applied";
 /// Annotation on a TrinoCluster: since when it drains, in RFC 3339.
 pub const DRAINING_SINCE: &str = "trinowarren.io/draining-since";
 
+/// Annotation on a TrinoCluster or a TrinoClusterGroup that is being deleted: `"true"` removes it at once, with its running
+/// queries.
+pub const FORCE_REMOVAL: &str = "trinowarren.io/force-removal";
+
+/// Whether whoever deletes the object asks to remove it at once.
+pub fn is_forced(metadata: &ObjectMeta) -> bool {
+    let annotations = metadata.annotations.as_ref();
+    annotations.and_then(|annotations| annotations.get(FORCE_REMOVAL)).is_some_and(|force| force == "true")
+}
+
 /// Values of the label [`COMPONENT`].
 pub mod component {
+    /// The pods of the operator; the chart sets it.
+    pub const OPERATOR: &str = "operator";
     /// The pod of a coordinator.
     pub const COORDINATOR: &str = "coordinator";
     /// The pods of workers.

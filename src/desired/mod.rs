@@ -9,6 +9,7 @@ pub mod group;
 pub mod labels;
 pub mod proxy_group;
 
+mod drain;
 mod duration;
 mod image;
 mod metadata;
@@ -16,6 +17,7 @@ mod quantity;
 mod revision;
 mod rules;
 
+pub use drain::{DrainTerms, InvalidDrain, drain_terms};
 pub use duration::{InvalidDuration, parse_duration};
 pub use quantity::{InvalidQuantity, bytes, same_quantity};
 pub(crate) use revision::digest;

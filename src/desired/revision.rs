@@ -73,6 +73,7 @@ pub fn cluster_revision(spec: &TrinoClusterSpec) -> Revision {
     spec.paused = None;
     spec.serving = None;
     spec.client_url = None;
+    spec.drain = None;
     if let Some(workers) = &mut spec.workers {
         // Without workers the coordinator runs the queries, so the step from or to 0 is another configuration.
         workers.replicas = workers.replicas.filter(|replicas| *replicas == 0);
@@ -124,7 +125,7 @@ mod tests {
         for same in [
             "{version: '476', workers: {replicas: 5}}",
             "{version: '476', workers: {}}",
-            "{version: '476', paused: true, serving: Drained, clientUrl: 'https://{name}'}",
+            "{version: '476', paused: true, serving: Drained, clientUrl: 'https://{name}', drain: {timeout: 1m}}",
         ] {
             assert_eq!(revision(same), base, "{same}");
         }

@@ -1,12 +1,10 @@
 //! Which clusters of a group are made, take queries, drain and go: one pure function, with no I/O and no clock of its own.
+//! [`drain`] says when a cluster is drained.
 //!
 //! It is the only place that decides this. What it promises: a cluster that was never ready takes no traffic from one that
-//! was; as long as the new revision is not complete, the old one serves; nothing that took queries is removed before its
-//! drain time is over.
+//! was; as long as the new revision is not complete, the old one serves; nothing that took queries is removed undrained.
 
-use std::time::Duration;
-
-use jiff::Timestamp;
+pub mod drain;
 
 /// What a group asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,8 +13,6 @@ pub struct Asked<'a> {
     pub replicas: usize,
     /// The revision of the template as it stands now.
     pub revision: &'a str,
-    /// How long a cluster goes on serving its running queries after it takes no new ones.
-    pub drain_timeout: Duration,
 }
 
 /// A cluster of the group, as it was last seen. Clusters that are being deleted are left out.
@@ -32,8 +28,19 @@ pub struct Member {
     pub was_ready: bool,
     /// Whether it is ready now, and has been for long enough to rely on.
     pub is_ready: bool,
-    /// Since when it drains; none while it is to take new queries.
-    pub draining_since: Option<Timestamp>,
+    /// What it was told about new queries.
+    pub intake: Intake,
+}
+
+/// Whether a cluster takes new queries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intake {
+    /// It takes them, or is to once it is ready.
+    Open,
+    /// It takes none, and its queries go on.
+    Draining,
+    /// None is left, or the time for them is over.
+    Drained,
 }
 
 /// What is to be done, each cluster in at most one of the lists.
@@ -51,8 +58,6 @@ pub struct Plan {
     pub draining: Vec<String>,
     /// Clusters to remove.
     pub remove: Vec<String>,
-    /// When to look again although nothing happened: the next end of a drain.
-    pub look_again: Option<Duration>,
 }
 
 impl Plan {
@@ -66,31 +71,23 @@ impl Plan {
     }
 }
 
-/// Decides what to do about `members` at the time `now`. Applied again and again it settles.
-pub fn plan(asked: &Asked<'_>, members: &[Member], now: Timestamp) -> Plan {
+/// Decides what to do about `members`. Applied again and again it settles.
+pub fn plan(asked: &Asked<'_>, members: &[Member]) -> Plan {
     let mut plan = Plan::default();
     let (kept, others) = choose(asked, members);
     plan.create = asked.replicas - kept.len();
     plan.keep = kept.iter().map(|member| member.name.clone()).collect();
     let complete = plan.create == 0 && kept.iter().all(|member| member.is_ready);
     for member in others {
-        let name = member.name.clone();
         let surplus = member.revision == asked.revision;
-        match member.draining_since {
-            _ if !member.was_ready => plan.remove.push(name),
-            None if complete || surplus => {
-                plan.drain.push(name);
-                soonest(&mut plan.look_again, asked.drain_timeout);
-            }
-            None => plan.hold.push(name),
-            Some(since) => match left(since, asked.drain_timeout, now) {
-                None => plan.remove.push(name),
-                Some(left) => {
-                    plan.draining.push(name);
-                    soonest(&mut plan.look_again, left);
-                }
-            },
-        }
+        let list = match member.intake {
+            _ if !member.was_ready => &mut plan.remove,
+            Intake::Open if complete || surplus => &mut plan.drain,
+            Intake::Open => &mut plan.hold,
+            Intake::Draining => &mut plan.draining,
+            Intake::Drained => &mut plan.remove,
+        };
+        list.push(member.name.clone());
     }
     plan
 }
@@ -108,25 +105,12 @@ fn choose<'a>(asked: &Asked<'_>, members: &'a [Member]) -> (Vec<&'a Member>, Vec
     (current, others)
 }
 
-fn left(since: Timestamp, timeout: Duration, now: Timestamp) -> Option<Duration> {
-    let passed = Duration::try_from(now.duration_since(since)).unwrap_or_default();
-    timeout.checked_sub(passed).filter(|left| !left.is_zero())
-}
-
-fn soonest(slot: &mut Option<Duration>, candidate: Duration) {
-    *slot = Some(slot.map_or(candidate, |current| current.min(candidate)));
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).expect("in range")
-    }
-
     fn asked(replicas: usize, revision: &str) -> Asked<'_> {
-        Asked { replicas, revision, drain_timeout: Duration::from_secs(60) }
+        Asked { replicas, revision }
     }
 
     fn ready(ordinal: i64, revision: &str) -> Member {
@@ -136,12 +120,16 @@ mod tests {
             revision: revision.to_owned(),
             was_ready: true,
             is_ready: true,
-            draining_since: None,
+            intake: Intake::Open,
         }
     }
 
     fn starting(ordinal: i64, revision: &str) -> Member {
         Member { was_ready: false, is_ready: false, ..ready(ordinal, revision) }
+    }
+
+    fn draining(ordinal: i64, revision: &str) -> Member {
+        Member { intake: Intake::Draining, ..ready(ordinal, revision) }
     }
 
     fn names(names: &[&str]) -> Vec<String> {
@@ -150,75 +138,58 @@ mod tests {
 
     #[test]
     fn an_empty_group_makes_what_is_asked_for() {
-        assert_eq!(plan(&asked(2, "a"), &[], at(0)), Plan { create: 2, ..Plan::default() });
+        assert_eq!(plan(&asked(2, "a"), &[]), Plan { create: 2, ..Plan::default() });
     }
 
     #[test]
     fn what_is_there_and_ready_is_settled() {
-        let plan = plan(&asked(1, "a"), &[ready(1, "a")], at(0));
+        let plan = plan(&asked(1, "a"), &[ready(1, "a")]);
         assert_eq!(plan, Plan { keep: names(&["c-1"]), ..Plan::default() });
         assert!(plan.is_settled());
     }
 
     #[test]
     fn the_old_revision_serves_until_the_new_one_is_complete() {
-        let plan_then = plan(&asked(1, "b"), &[ready(1, "a"), starting(2, "b")], at(0));
+        let plan_then = plan(&asked(1, "b"), &[ready(1, "a"), starting(2, "b")]);
         assert_eq!(plan_then, Plan { keep: names(&["c-2"]), hold: names(&["c-1"]), ..Plan::default() });
-        let plan_later = plan(&asked(1, "b"), &[ready(1, "a"), ready(2, "b")], at(0));
-        assert_eq!(
-            plan_later,
-            Plan {
-                keep: names(&["c-2"]),
-                drain: names(&["c-1"]),
-                look_again: Some(Duration::from_secs(60)),
-                ..Plan::default()
-            }
-        );
+        let plan_later = plan(&asked(1, "b"), &[ready(1, "a"), ready(2, "b")]);
+        assert_eq!(plan_later, Plan { keep: names(&["c-2"]), drain: names(&["c-1"]), ..Plan::default() });
     }
 
     #[test]
-    fn a_drained_cluster_goes_when_its_time_is_over_and_not_before() {
-        let old = Member { draining_since: Some(at(100)), ..ready(1, "a") };
-        let members = [old, ready(2, "b")];
-        let during = plan(&asked(1, "b"), &members, at(159));
-        assert_eq!((during.draining, during.look_again), (names(&["c-1"]), Some(Duration::from_secs(1))));
-        let after = plan(&asked(1, "b"), &members, at(160));
-        assert_eq!((after.remove, after.look_again), (names(&["c-1"]), None));
+    fn a_replaced_cluster_goes_when_it_is_drained_and_not_before() {
+        let during = plan(&asked(1, "b"), &[draining(1, "a"), ready(2, "b")]);
+        assert_eq!((during.draining, during.remove), (names(&["c-1"]), vec![]));
+        let drained = Member { intake: Intake::Drained, ..ready(1, "a") };
+        let after = plan(&asked(1, "b"), &[drained, ready(2, "b")]);
+        assert_eq!((after.draining, after.remove), (vec![], names(&["c-1"])));
     }
 
     #[test]
     fn a_revision_that_never_was_ready_goes_at_once_with_the_next_edit() {
         let members = [ready(1, "a"), starting(2, "bad")];
-        let mended = plan(&asked(1, "c"), &members, at(0));
+        let mended = plan(&asked(1, "c"), &members);
         assert_eq!(mended, Plan { create: 1, hold: names(&["c-1"]), remove: names(&["c-2"]), ..Plan::default() });
     }
 
     #[test]
     fn going_back_takes_the_draining_clusters_back() {
-        let old = Member { draining_since: Some(at(100)), ..ready(1, "a") };
-        let back = plan(&asked(1, "a"), &[old, ready(2, "b")], at(110));
+        let back = plan(&asked(1, "a"), &[draining(1, "a"), ready(2, "b")]);
         assert_eq!((back.create, back.keep, back.drain), (0, names(&["c-1"]), names(&["c-2"])));
     }
 
     #[test]
     fn a_scale_in_takes_the_newest_but_keeps_what_is_ready() {
-        let in_order = plan(&asked(1, "a"), &[ready(1, "a"), ready(2, "a")], at(0));
+        let in_order = plan(&asked(1, "a"), &[ready(1, "a"), ready(2, "a")]);
         assert_eq!((in_order.keep, in_order.drain), (names(&["c-1"]), names(&["c-2"])));
         let first_is_down = Member { is_ready: false, ..ready(1, "a") };
-        let by_health = plan(&asked(1, "a"), &[first_is_down, ready(2, "a")], at(0));
+        let by_health = plan(&asked(1, "a"), &[first_is_down, ready(2, "a")]);
         assert_eq!((by_health.keep, by_health.drain), (names(&["c-2"]), names(&["c-1"])));
     }
 
     #[test]
     fn scaled_to_none_everything_drains() {
-        let none = plan(&asked(0, "a"), &[ready(1, "a")], at(0));
+        let none = plan(&asked(0, "a"), &[ready(1, "a")]);
         assert_eq!((none.create, none.drain), (0, names(&["c-1"])));
-    }
-
-    #[test]
-    fn a_clock_that_went_back_removes_nothing_early() {
-        let old = Member { draining_since: Some(at(100)), ..ready(1, "a") };
-        let plan = plan(&asked(1, "b"), &[old, ready(2, "b")], at(50));
-        assert_eq!((plan.draining, plan.look_again), (names(&["c-1"]), Some(Duration::from_secs(60))));
     }
 }

@@ -4,7 +4,7 @@
 //! them see merges by the query's id, and believes the newest. What is not seen any more ages out.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -17,6 +17,9 @@ use crate::trino::QueryId;
 /// by default, Trino 476).
 const ABANDONED: Duration = Duration::from_secs(330);
 
+/// How many ended queries are remembered, for the others whose polls came through here too. Some 100 bytes each.
+const MOST_ENDED: usize = 5000;
+
 /// The live chains of one cluster.
 #[derive(Debug, Default)]
 pub(super) struct Chains {
@@ -26,6 +29,8 @@ pub(super) struct Chains {
 #[derive(Debug, Default)]
 struct Live {
     chains: HashMap<QueryId, Chain>,
+    /// Queries that were seen to end, and when, oldest first.
+    ended: VecDeque<(QueryId, Instant)>,
     /// The last query that was seen: its id tells those of the same life of the coordinator.
     last: Option<QueryId>,
     /// Chains that began since the coordinator was last asked how many queries it has.
@@ -63,7 +68,15 @@ impl Chains {
 
     /// A query's last page was given out, it was cancelled, or its cluster does not know it.
     pub(super) fn end(&self, query: QueryId) {
-        self.lock().chains.remove(&query);
+        let mut live = self.lock();
+        live.chains.remove(&query);
+        // Whoever is told 404 again and again must not push out what really ended.
+        if live.ended.back().is_none_or(|(last, _)| *last != query) {
+            if live.ended.len() == MOST_ENDED {
+                live.ended.pop_front();
+            }
+            live.ended.push_back((query, Instant::now()));
+        }
     }
 
     /// Whether `query` is one of the coordinator's, as far as its id tells: all of one life of a coordinator end alike.
@@ -89,10 +102,19 @@ impl Chains {
         live.chains.iter().map(known).collect()
     }
 
+    /// The queries that ended last, as far as this proxy saw, and how long ago.
+    pub(super) fn ended(&self) -> Vec<(QueryId, Duration)> {
+        let now = Instant::now();
+        self.lock().ended.iter().map(|(query, at)| (*query, now.saturating_duration_since(*at))).collect()
+    }
+
     /// Forgets those that nobody polled for so long that Trino has given them up.
     pub(super) fn age_out(&self) {
         let now = Instant::now();
-        self.lock().chains.retain(|_, chain| now.saturating_duration_since(chain.seen) < ABANDONED);
+        let mut live = self.lock();
+        live.chains.retain(|_, chain| now.saturating_duration_since(chain.seen) < ABANDONED);
+        let old = live.ended.partition_point(|(_, at)| now.saturating_duration_since(*at) >= ABANDONED);
+        live.ended.drain(..old);
     }
 
     /// How many began since [`Chains::reported`] was last called.
@@ -137,6 +159,7 @@ mod tests {
         chains.end(query("a"));
         chains.end(query("a"));
         assert_eq!((chains.len(), chains.since_report()), (1, 0));
+        assert_eq!(chains.ended(), [(query("a"), Duration::ZERO)]);
         assert!(!chains.tells(query("x_abcde")));
         chains.see(query("20250805_101112_00003_abcde"));
         assert!(
@@ -155,6 +178,16 @@ mod tests {
         assert_eq!(seconds, Some((600, 0)));
         tokio::time::advance(Duration::from_secs(31)).await;
         chains.age_out();
-        assert_eq!(chains.len(), 1);
+        assert_eq!((chains.len(), chains.ended()), (1, vec![]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_queries_that_ended_last_are_remembered() {
+        let chains = Chains::default();
+        for number in 0..MOST_ENDED + 2 {
+            chains.end(query(&format!("q{number}")));
+        }
+        let ended = chains.ended();
+        assert_eq!((ended.len(), ended[0].0), (MOST_ENDED, query("q2")));
     }
 }

@@ -37,7 +37,10 @@ use super::{
     rewrite::Rewriter,
     statement, strict, transaction,
 };
-use crate::{routing::Router, telemetry::Lines};
+use crate::{
+    routing::{LiveReport, Router},
+    telemetry::Lines,
+};
 
 /// A proxy. Clones are handles of the same one.
 #[derive(Clone, Debug)]
@@ -142,8 +145,8 @@ impl Proxy {
         report::explain(&self.gateway, asked)
     }
 
-    /// The queries whose clients still hold a `nextUri`, by cluster, as JSON, with ages in milliseconds.
-    pub fn queries(&self) -> serde_json::Value {
+    /// The queries whose clients still hold a `nextUri`, by cluster.
+    pub fn queries(&self) -> LiveReport {
         report::queries(&self.gateway)
     }
 }

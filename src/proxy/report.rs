@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{backend::Backend, fleet::Fleet, gateway::Gateway, health};
 
-use crate::routing::{Facts, Origin, Pick, Statement, Unread};
+use crate::routing::{EndedQuery, Facts, LiveCluster, LiveQuery, LiveReport, Origin, Pick, Serving, Statement, Unread};
 
 /// The most live queries of one cluster that are listed by name; how many there are is always told.
 const MOST_LISTED: usize = 10_000;
@@ -51,24 +51,34 @@ fn describe(fleet: &Fleet, group: &str, cluster: &crate::routing::Cluster) -> Va
 }
 
 /// The queries whose clients still hold a `nextUri`, by cluster, as far as this proxy saw.
-pub(super) fn queries(gateway: &Gateway) -> Value {
-    let fleet = gateway.fleet();
-    let mut backends: Vec<_> = fleet.iter().flat_map(|fleet| fleet.backends()).collect();
-    backends.sort_by(|a, b| a.name.cmp(&b.name));
-    let of = |backend: &Backend| {
-        let mut known = backend.chains.known();
-        let count = known.len();
-        known.sort_by_key(|chain| std::cmp::Reverse(chain.age));
-        let listed = known.iter().take(MOST_LISTED).map(|chain| {
-            json!({
-                "id": chain.query.as_str(),
-                "ageMillis": millis(chain.age),
-                "idleMillis": millis(chain.idle),
-            })
-        });
-        json!({ "cluster": backend.name, "count": count, "queries": listed.collect::<Vec<_>>() })
-    };
-    json!({ "clusters": backends.into_iter().map(|backend| of(backend)).collect::<Vec<_>>() })
+pub(super) fn queries(gateway: &Gateway) -> LiveReport {
+    let Some(fleet) = gateway.fleet() else { return LiveReport::default() };
+    let mut clusters: Vec<_> = fleet.backends().map(|backend| live(&fleet, backend)).collect();
+    clusters.sort_by(|a, b| a.cluster.cmp(&b.cluster));
+    LiveReport { clusters }
+}
+
+fn live(fleet: &Fleet, backend: &Backend) -> LiveCluster {
+    let mut entries = fleet.router.clusters().filter(|cluster| cluster.name == backend.name);
+    let active = entries.any(|cluster| cluster.serving == Serving::Active);
+    let mut known = backend.chains.known();
+    let count = known.len();
+    known.sort_by_key(|chain| std::cmp::Reverse(chain.age));
+    known.truncate(MOST_LISTED);
+    let queries = known.into_iter().map(|chain| LiveQuery {
+        id: chain.query.to_string(),
+        age_millis: millis(chain.age),
+        idle_millis: millis(chain.idle),
+    });
+    let ended = backend.chains.ended().into_iter();
+    LiveCluster {
+        cluster: backend.name.to_string(),
+        serving: if active { Serving::Active } else { Serving::Draining },
+        in_flight: backend.in_flight(),
+        count,
+        queries: queries.collect(),
+        ended: ended.map(|(query, age)| EndedQuery { id: query.to_string(), age_millis: millis(age) }).collect(),
+    }
 }
 
 /// A new query, described by whoever asks what would become of it. What is left out is empty.

@@ -69,7 +69,7 @@ pub(super) fn cluster(
         was_ready,
         settled,
         workers: WorkersStatus { desired, ready: ready_workers },
-        conditions: conditions(&state, trouble, drained),
+        conditions: conditions(&state, trouble),
     }
 }
 
@@ -81,7 +81,7 @@ struct Workloads {
     desired: i32,
 }
 
-fn conditions(state: &Workloads, trouble: Option<Trouble>, drained: bool) -> Conditions {
+fn conditions(state: &Workloads, trouble: Option<Trouble>) -> Conditions {
     if let Some(Trouble { reason, message }) = trouble {
         return Conditions::Stalled { serving: state.ready, reason, message };
     }
@@ -93,10 +93,6 @@ fn conditions(state: &Workloads, trouble: Option<Trouble>, drained: bool) -> Con
     if !workers_complete {
         let message = format!("waiting for workers: {ready_workers} of {desired} are ready");
         return Conditions::Reconciling { serving: *ready, reason: "WorkersStarting", message };
-    }
-    if drained {
-        let message = "takes no new queries; running ones go on".to_owned();
-        return Conditions::Ready { reason: "Drained", message };
     }
     Conditions::Ready { reason: "Available", message: format!("coordinator and {desired} workers are ready") }
 }

@@ -2,16 +2,20 @@
 
 use std::{sync::Arc, time::Duration};
 
-use k8s_openapi::api::{
-    apps::v1::{ControllerRevision, Deployment},
-    core::v1::{ConfigMap, Pod, Service, ServiceAccount},
-    networking::v1::NetworkPolicy,
-    policy::v1::PodDisruptionBudget,
+use k8s_openapi::{
+    api::{
+        apps::v1::{ControllerRevision, Deployment},
+        core::v1::{ConfigMap, Pod, Service, ServiceAccount},
+        networking::v1::NetworkPolicy,
+        policy::v1::PodDisruptionBudget,
+    },
+    apimachinery::pkg::apis::meta::v1::Time,
 };
 use kube::{
     ResourceExt,
     runtime::{
         controller::Action,
+        events::EventType,
         finalizer::{Event, finalizer},
     },
 };
@@ -20,6 +24,7 @@ use super::{
     apply::Applied,
     assess::{self, Assessment, Reached},
     context::Context,
+    drain,
     error::Error,
     index::{Index, Watched},
     rendered, secret_value,
@@ -29,10 +34,11 @@ use crate::{
     api::{ClusterPhase, Conditions, TrinoCluster, TrinoClusterStatus},
     desired::{
         Revision,
-        cluster::{self, ClusterIdentity, ClusterObjects},
+        cluster::{self, Circumstances, ClusterIdentity, ClusterObjects},
         cluster_revision,
-        labels::{CLUSTER, component, selector_text},
+        labels::{self, CLUSTER, component, selector_text},
     },
+    lifecycle::drain::State,
 };
 
 /// Holds a TrinoCluster until its pods and all else of it are gone.
@@ -60,17 +66,56 @@ async fn bring_up(cluster: Arc<TrinoCluster>, context: &Context) -> Result<Actio
         Some(rendered) => rendered,
         None => cluster::render(&identity, &cluster.spec)?,
     };
-    let objects = cluster::objects(&identity, &cluster.spec, &revision, &rendered).ok_or(Error::Incomplete(name))?;
+    let circumstances =
+        Circumstances { drained: is_drained(&cluster), operator_namespace: context.namespace.as_deref() };
+    let objects = cluster::objects(&identity, &cluster.spec, circumstances, &revision, &rendered);
+    let objects = objects.ok_or(Error::Incomplete(name))?;
     context.create_secret_once(&identity.secret(secret_value())).await?;
     let applied = apply(context, objects).await?;
     let assessment = assess(&cluster, &revision, &applied, &context.index);
-    let settled = assessment.phase == ClusterPhase::Active;
-    let status = status_of(&cluster, &identity, &revision, &assessment);
-    context.write_status(&*cluster, status, &assessment.conditions).await?;
-    if settled {
+    let status = status_of(&cluster, &identity, &revision, &assessment, context.now());
+    if assessment.phase == ClusterPhase::Draining {
+        // What is drained stays so until an edit.
+        let over = is_drained(&cluster) || look(context, &cluster, &identity, status).await? != State::GoesOn;
+        return Ok(Action::requeue(if over { RESYNC } else { drain::INTERVAL }));
+    }
+    context.write_status(&*cluster, TrinoClusterStatus { draining: None, ..status }, &assessment.conditions).await?;
+    if assessment.phase == ClusterPhase::Active {
         prune(context, &identity, &revision, &applied).await?;
     }
     Ok(Action::requeue(RESYNC))
+}
+
+/// Whether the drain that the spec asks for is over.
+fn is_drained(cluster: &TrinoCluster) -> bool {
+    let told = cluster.status.as_ref().filter(|status| status.observed_generation == cluster.metadata.generation);
+    told.is_some_and(|status| status.phase == Some(ClusterPhase::Drained))
+}
+
+/// Looks once at a draining cluster, writes down what is found, and names what is cut when the time is over.
+async fn look(
+    context: &Context,
+    cluster: &TrinoCluster,
+    identity: &ClusterIdentity,
+    status: TrinoClusterStatus,
+) -> Result<State, Error> {
+    let (verdict, found) = drain::look(context, cluster, identity).await?;
+    let conditions = match verdict.state {
+        State::GoesOn => Conditions::Reconciling { serving: true, reason: "Draining", message: drain::message(&found) },
+        State::Proven => {
+            Conditions::Ready { reason: "Drained", message: "takes no new queries, and none is left".to_owned() }
+        }
+        State::Overdue => {
+            Conditions::Ready { reason: "DrainDeadlinePassed", message: drain::overdue_message(&verdict, &found) }
+        }
+    };
+    if verdict.state == State::Overdue {
+        context.publish(cluster, EventType::Warning, conditions.reason(), conditions.message()).await;
+    }
+    let phase = if verdict.state == State::GoesOn { ClusterPhase::Draining } else { ClusterPhase::Drained };
+    let status = TrinoClusterStatus { phase: Some(phase), draining: Some(found), ..status };
+    context.write_status(cluster, status, &conditions).await?;
+    Ok(verdict.state)
 }
 
 /// Who `cluster` is.
@@ -137,8 +182,11 @@ fn status_of(
     identity: &ClusterIdentity,
     revision: &Revision,
     assessment: &Assessment,
+    now: jiff::Timestamp,
 ) -> TrinoClusterStatus {
+    let known = cluster.status.as_ref().and_then(|status| status.serving_since.clone());
     TrinoClusterStatus {
+        serving_since: known.or_else(|| assessment.was_ready.then_some(Time(now))),
         phase: Some(assessment.phase),
         was_ready: Some(assessment.was_ready),
         settled: Some(assessment.settled),
@@ -170,9 +218,15 @@ async fn prune(
     Ok(())
 }
 
-/// Removes a cluster: out of routing first (a gateway leaves out what is being deleted), then its pods, then the rest.
+/// Removes a cluster: its queries end first, then it leaves the routing, then its pods go, then the rest.
 async fn take_down(cluster: &TrinoCluster, context: &Context) -> Result<Action, Error> {
     let identity = identity(cluster);
+    if has_queries(cluster) {
+        let state = look(context, cluster, &identity, cluster.status().cloned().unwrap_or_default()).await?;
+        if state == State::GoesOn {
+            return Err(Error::StillDraining);
+        }
+    }
     let status =
         TrinoClusterStatus { phase: Some(ClusterPhase::Terminating), ..cluster.status().cloned().unwrap_or_default() };
     let message = "the cluster is being removed: first its pods, then the rest".to_owned();
@@ -183,6 +237,15 @@ async fn take_down(cluster: &TrinoCluster, context: &Context) -> Result<Action, 
     } else {
         Err(Error::StillThere)
     }
+}
+
+/// Whether a cluster that is being removed may have queries, which end first.
+fn has_queries(cluster: &TrinoCluster) -> bool {
+    let phase = cluster.status.as_ref().and_then(|status| status.phase);
+    let served = cluster.status.as_ref().is_some_and(|status| status.serving_since.is_some());
+    served
+        && !labels::is_forced(&cluster.metadata)
+        && !matches!(phase, Some(ClusterPhase::Drained | ClusterPhase::Terminating))
 }
 
 /// Deletes what belongs to the cluster of that name, workloads before the rest; whether all is gone.

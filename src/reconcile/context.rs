@@ -11,6 +11,7 @@ use tracing::warn;
 use super::{
     Clock,
     backoff::Backoff,
+    fetch::Fetch,
     index::{Index, Watched},
     metrics::Metrics,
 };
@@ -28,6 +29,10 @@ pub struct Context {
     /// The image that this operator runs, and that proxies run where nothing else is asked for.
     pub(super) own_image: String,
     pub(super) clock: Clock,
+    /// Reads what proxies and coordinators tell.
+    pub(super) fetch: Fetch,
+    /// The namespace of the operator's own pods; none where it runs outside.
+    pub(super) namespace: Option<String>,
 }
 
 impl Context {

@@ -4,7 +4,7 @@ use kube::runtime::finalizer;
 
 use crate::{
     api::Conditions,
-    desired::{InvalidDuration, cluster, proxy_group},
+    desired::{InvalidDrain, cluster, proxy_group},
     routing::TableError,
 };
 
@@ -18,8 +18,8 @@ pub enum Error {
     #[error("{0}")]
     Proxies(#[from] proxy_group::RenderError),
     /// The spec holds a bad duration.
-    #[error("spec.rollout.drainTimeout: {0}")]
-    Duration(#[from] InvalidDuration),
+    #[error("{0}")]
+    Drain(#[from] InvalidDrain),
     /// The routing table would be refused by the proxies.
     #[error("the routing table is not published: {0}")]
     Table(#[from] TableError),
@@ -57,6 +57,9 @@ pub enum Error {
     /// What is being removed is not gone yet; its going wakes the reconciler.
     #[error("waiting for what belongs to this object to be gone")]
     StillThere,
+    /// What is being removed still has queries.
+    #[error("waiting for the running queries")]
+    StillDraining,
     /// The object itself is gone: nothing is left to do.
     #[error("the object is gone")]
     Gone,
@@ -90,12 +93,12 @@ impl Error {
         match self {
             Self::Cluster(_)
             | Self::Proxies(_)
-            | Self::Duration(_)
+            | Self::Drain(_)
             | Self::Table(_)
             | Self::Foreign { .. }
             | Self::Rendered(..)
             | Self::Incomplete(_) => Class::Invalid,
-            Self::Leftover { .. } | Self::StillThere => Class::Waiting,
+            Self::Leftover { .. } | Self::StillThere | Self::StillDraining => Class::Waiting,
             Self::Gone => Class::Gone,
             // What is left of the namespace is being deleted too; its going wakes the reconciler.
             Self::Api { source: kube::Error::Api(status), .. } if is_terminating(status) => Class::Gone,
@@ -109,11 +112,12 @@ impl Error {
     /// One word for conditions, events and metrics.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Cluster(_) | Self::Proxies(_) | Self::Duration(_) => "InvalidSpec",
+            Self::Cluster(_) | Self::Proxies(_) | Self::Drain(_) => "InvalidSpec",
             Self::Table(_) => "InvalidRoutingTable",
             Self::Foreign { .. } => "NameTaken",
             Self::Leftover { .. } => "LeftoverBeingRemoved",
             Self::StillThere => "Terminating",
+            Self::StillDraining => "Draining",
             Self::Gone => "Gone",
             Self::Rendered(..) | Self::Incomplete(_) => "RevisionUnreadable",
             Self::Api { source: kube::Error::Api(status), .. } if status.is_forbidden() => "Forbidden",
@@ -128,7 +132,7 @@ impl Error {
         let (reason, message) = (self.reason(), self.to_string());
         match self.class() {
             // Whoever removes has said what it waits for.
-            _ if matches!(self, Self::StillThere) => None,
+            _ if matches!(self, Self::StillThere | Self::StillDraining) => None,
             Class::Invalid => Some(Conditions::Stalled { serving, reason, message }),
             Class::Waiting => Some(Conditions::Reconciling { serving, reason, message }),
             Class::Transient | Class::Gone => None,

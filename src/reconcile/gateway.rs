@@ -13,7 +13,8 @@ use super::{
 };
 use crate::{
     api::{
-        Conditions, GroupSummary, RoutingTableStatus, TrinoCluster, TrinoClusterGroup, TrinoGateway, TrinoGatewayStatus,
+        ClusterPhase, Conditions, GroupSummary, RoutingTableStatus, TrinoCluster, TrinoClusterGroup, TrinoGateway,
+        TrinoGatewayStatus,
     },
     desired::{
         gateway::{self, GroupInput, config_map_name},
@@ -70,12 +71,13 @@ fn groups_behind(gateway: &TrinoGateway, index: &Index, namespace: &str) -> Vec<
     groups
 }
 
-/// The clusters of a group that are not being deleted, oldest first.
+/// The clusters of a group, oldest first; what is deleted serves its queries until these have ended.
 fn clusters_of(group: &TrinoClusterGroup, index: &Index) -> Vec<Arc<TrinoCluster>> {
     let (name, namespace) = (group.name_any(), group.namespace().unwrap_or_default());
     let mut clusters = TrinoCluster::labelled(index, &namespace, GROUP, &name);
     clusters.retain(|cluster| {
-        cluster.metadata.deletion_timestamp.is_none() && label(&**cluster, OWNER_UID) == group.metadata.uid.as_deref()
+        let phase = cluster.status.as_ref().and_then(|status| status.phase);
+        phase != Some(ClusterPhase::Terminating) && label(&**cluster, OWNER_UID) == group.metadata.uid.as_deref()
     });
     clusters.sort_by_key(|cluster| GroupIdentity::ordinal(&cluster.name_any()));
     clusters

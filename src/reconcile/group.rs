@@ -2,16 +2,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, ResourceExt,
-    api::ListParams,
+    api::{ListParams, Patch, PatchParams},
     runtime::{
         controller::Action,
         finalizer::{Event, finalizer},
     },
 };
+
+use serde_json::json;
 
 use super::{
     context::Context,
@@ -20,15 +21,15 @@ use super::{
 };
 use crate::{
     api::{
-        ClusterSummary, ClusterTemplate, Conditions, READY, STALLED, ServingIntent, TrinoCluster, TrinoClusterGroup,
-        TrinoClusterGroupStatus,
+        ClusterPhase, ClusterSummary, ClusterTemplate, Conditions, READY, STALLED, ServingIntent, TrinoCluster,
+        TrinoClusterGroup, TrinoClusterGroupStatus,
     },
     desired::{
         cluster_revision,
         group::{self, GroupIdentity},
-        labels::{DRAINING_SINCE, GROUP, OWNER_UID, selector_text},
+        labels::{self, FORCE_REMOVAL, GROUP, OWNER_UID, selector_text},
     },
-    lifecycle::{self, Asked, Member, Plan},
+    lifecycle::{self, Asked, Intake, Member, Plan},
 };
 
 /// Holds a TrinoClusterGroup until its clusters are gone.
@@ -60,11 +61,11 @@ pub(super) fn identity(group: &TrinoClusterGroup) -> GroupIdentity {
 async fn bring_up(group: Arc<TrinoClusterGroup>, context: &Context) -> Result<Action, Error> {
     let identity = identity(&group);
     let mut clusters = TrinoCluster::labelled(&context.index, &identity.namespace, GROUP, &identity.name);
-    let mut plan = decide(&group, &identity, &clusters, context.now())?;
+    let mut plan = decide(&group, &identity, &clusters);
     if plan.create > 0 {
         // The index may lag behind what was just made: ask the API server itself before making more.
         clusters = list_live(context, &identity).await?;
-        plan = decide(&group, &identity, &clusters, context.now())?;
+        plan = decide(&group, &identity, &clusters);
     }
     let group = execute(context, group, &identity, &clusters, &plan).await?;
     let clusters = TrinoCluster::labelled(&context.index, &identity.namespace, GROUP, &identity.name);
@@ -74,28 +75,19 @@ async fn bring_up(group: Arc<TrinoClusterGroup>, context: &Context) -> Result<Ac
     let status = status_of(&group, &identity, &clusters, &plan);
     context.write_status(&*group, status, &conditions).await?;
     let resync = if secret_missing { SECRET_RETRY } else { RESYNC };
-    Ok(Action::requeue(plan.look_again.map_or(resync, |look_again| look_again.min(resync))))
+    Ok(Action::requeue(resync))
 }
 
 /// Fetches what the decision is made from and makes it.
-fn decide(
-    group: &TrinoClusterGroup,
-    identity: &GroupIdentity,
-    clusters: &[Arc<TrinoCluster>],
-    now: Timestamp,
-) -> Result<Plan, Error> {
+fn decide(group: &TrinoClusterGroup, identity: &GroupIdentity, clusters: &[Arc<TrinoCluster>]) -> Plan {
     let revision = update_revision(group);
-    let asked = Asked {
-        replicas: group::replicas(&group.spec),
-        revision: revision.as_deref().unwrap_or_default(),
-        drain_timeout: group::drain_timeout(&group.spec)?,
-    };
+    let asked = Asked { replicas: group::replicas(&group.spec), revision: revision.as_deref().unwrap_or_default() };
     let members: Vec<_> = clusters
         .iter()
         .filter(|cluster| is_own(identity, cluster) && cluster.metadata.deletion_timestamp.is_none())
-        .map(|cluster| member(identity, cluster, now))
+        .map(|cluster| member(identity, cluster))
         .collect();
-    Ok(lifecycle::plan(&asked, &members, now))
+    lifecycle::plan(&asked, &members)
 }
 
 fn update_revision(group: &TrinoClusterGroup) -> Option<String> {
@@ -106,20 +98,23 @@ fn is_own(identity: &GroupIdentity, cluster: &TrinoCluster) -> bool {
     label(cluster, OWNER_UID) == Some(identity.uid.as_str())
 }
 
-fn member(identity: &GroupIdentity, cluster: &TrinoCluster, now: Timestamp) -> Member {
+fn member(identity: &GroupIdentity, cluster: &TrinoCluster) -> Member {
     let name = cluster.name_any();
     let conditions = cluster.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     let was_ready = cluster.status.as_ref().and_then(|status| status.was_ready).unwrap_or(false);
     let settled = cluster.status.as_ref().and_then(|status| status.settled).unwrap_or(false);
-    let since = cluster.annotations().get(DRAINING_SINCE).and_then(|since| since.parse().ok());
-    let drained = cluster.spec.serving == Some(ServingIntent::Drained);
+    let told = cluster.status.as_ref().filter(|status| status.observed_generation == cluster.metadata.generation);
+    let intake = match (cluster.spec.serving.unwrap_or_default(), told.and_then(|status| status.phase)) {
+        (ServingIntent::Active, _) => Intake::Open,
+        (ServingIntent::Drained, Some(ClusterPhase::Drained)) => Intake::Drained,
+        (ServingIntent::Drained, _) => Intake::Draining,
+    };
     Member {
         ordinal: GroupIdentity::ordinal(&name).unwrap_or(0),
         revision: identity.revision_of(cluster).to_string(),
         was_ready,
         is_ready: settled && READY.holds(conditions),
-        // A drain whose beginning is unknown begins now.
-        draining_since: drained.then(|| since.unwrap_or(now)),
+        intake,
         name,
     }
 }
@@ -148,7 +143,7 @@ async fn execute(
     }
     let Some(template) = &group.spec.template else { return Ok(group) };
     for name in &plan.keep {
-        context.apply(identity.cluster(name, template)).await?;
+        context.apply(identity.cluster(name, template, group::drain_timeout(&group.spec))).await?;
     }
     if plan.create == 0 {
         return Ok(group);
@@ -170,8 +165,9 @@ async fn create(
     status.last_ordinal += i64::try_from(count).expect("a group asks for at most 100 clusters");
     let last = status.last_ordinal;
     let group = context.replace_status(group, status).await?;
+    let drain_timeout = group::drain_timeout(&group.spec);
     for ordinal in first..=last {
-        context.apply(identity.cluster(&identity.cluster_name(ordinal), template)).await?;
+        context.apply(identity.cluster(&identity.cluster_name(ordinal), template, drain_timeout)).await?;
     }
     Ok(Arc::new(group))
 }
@@ -277,6 +273,15 @@ fn status_of(
     }
 }
 
+/// Lets a cluster go with its running queries.
+async fn force(context: &Context, cluster: &TrinoCluster) -> Result<(), Error> {
+    let (name, namespace) = (cluster.name_any(), cluster.namespace().unwrap_or_default());
+    let patch = Patch::Merge(json!({"metadata": {"annotations": {FORCE_REMOVAL: "true"}}}));
+    let patched = context.api::<TrinoCluster>(&namespace).patch(&name, &PatchParams::default(), &patch).await;
+    patched.map_err(Error::api(format!("annotate TrinoCluster {name:?}")))?;
+    Ok(())
+}
+
 /// Removes the group's clusters, each of which removes what belongs to it, and waits until they are gone.
 async fn take_down(group: &TrinoClusterGroup, context: &Context) -> Result<Action, Error> {
     let identity = identity(group);
@@ -289,6 +294,9 @@ async fn take_down(group: &TrinoClusterGroup, context: &Context) -> Result<Actio
     let conditions = Conditions::Reconciling { serving: false, reason: "Terminating", message };
     context.write_status(group, group.status.clone().unwrap_or_default(), &conditions).await?;
     for cluster in clusters {
+        if labels::is_forced(&group.metadata) && !labels::is_forced(&cluster.metadata) {
+            force(context, &cluster).await?;
+        }
         context.delete(&*cluster).await?;
     }
     Err(Error::StillThere)

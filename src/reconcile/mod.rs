@@ -8,7 +8,9 @@ mod assess;
 mod backoff;
 mod cluster;
 mod context;
+mod drain;
 mod error;
+mod fetch;
 mod gateway;
 mod group;
 mod index;
@@ -40,6 +42,7 @@ use tracing::{debug, info, warn};
 use self::{backoff::Backoff, context::Context, index::Watched, status::HasStatus};
 pub use self::{
     error::{Class, Error},
+    fetch::{Fetch, FetchError, Get, over_http},
     index::Scope,
     metrics::Metrics,
     readiness::Readiness,
@@ -67,6 +70,10 @@ pub struct Settings {
     pub instance: String,
     /// What time it is.
     pub clock: Clock,
+    /// Reads what proxies and coordinators tell: [`over_http`], but for tests.
+    pub fetch: Fetch,
+    /// The namespace of its own pods, which coordinators let in; none where it runs outside of Kubernetes.
+    pub namespace: Option<String>,
 }
 
 /// Runs all reconcilers until `shutdown`, then ends those under way and returns. The caller sees to it that no other
@@ -89,6 +96,8 @@ pub async fn run(
         metrics,
         own_image: settings.own_image,
         clock: settings.clock,
+        fetch: settings.fetch,
+        namespace: settings.namespace,
     });
     wait_for_all(&context, &shutdown).await;
     let index::Queues { gateways, groups, clusters, proxy_groups } = queues;

@@ -53,7 +53,8 @@ pub(super) async fn reconcile(proxies: Arc<ProxyGroup>, context: &Context) -> Re
     Ok(Action::requeue(RESYNC))
 }
 
-fn identity(proxies: &ProxyGroup) -> ProxyIdentity {
+/// Who `proxies` is.
+pub(super) fn identity(proxies: &ProxyGroup) -> ProxyIdentity {
     ProxyIdentity {
         namespace: proxies.namespace().unwrap_or_default(),
         gateway: proxies.spec.gateway.name.clone(),

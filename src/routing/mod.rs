@@ -12,6 +12,7 @@ mod error;
 mod explain;
 mod expression;
 mod facts;
+mod live;
 mod router;
 mod rule;
 mod strategy;
@@ -23,6 +24,7 @@ pub use error::TableError;
 pub use explain::{ClusterExplanation, Explanation, OutcomeExplanation, RuleExplanation, StatementExplanation};
 pub use expression::ExpressionError;
 pub use facts::{Facts, MOST_ENTRIES, Origin, Statement, Unread};
+pub use live::{EndedQuery, LiveCluster, LiveQuery, LiveReport};
 pub use router::Router;
 // Part of the contract: whoever reads tables needs no other module for it.
 pub use crate::trino::ClusterName;

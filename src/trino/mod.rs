@@ -1,11 +1,14 @@
-//! What is true of Trino, whoever asks: names, properties files, statements, what its logs say. No I/O of its own.
+//! What is true of Trino, whoever asks: names, properties files, statements, what its logs and its queries say. No I/O of its own.
 
+mod duration;
 mod name;
 pub mod properties;
 mod query;
 pub mod sql;
 pub mod startup;
+pub mod work;
 
+pub use duration::parse_duration;
 pub use name::{ClusterName, InvalidClusterName};
 pub use query::{InvalidQueryId, QueryId};
 

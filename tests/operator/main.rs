@@ -1,6 +1,8 @@
 //! The whole operator against an API server in memory, in virtual time: what it makes, what it leaves alone, and that it
 //! rests when there is nothing to do.
 
+mod drain;
+mod scene;
 mod server;
 
 use std::{sync::Arc, time::Duration};
@@ -12,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use warren::reconcile::{Clock, Metrics, Readiness, Scope, Settings, run};
 
+use scene::Scene;
 use server::Server;
 
 struct Operator {
@@ -21,6 +24,10 @@ struct Operator {
 
 impl Operator {
     fn start(server: &Server, image: &str) -> Self {
+        Self::start_in(&Scene::default(), server, image)
+    }
+
+    fn start_in(scene: &Scene, server: &Server, image: &str) -> Self {
         let shutdown = CancellationToken::new();
         let start = tokio::time::Instant::now();
         // As virtual as the timers; a restarted operator's clock goes on where the server's objects are.
@@ -28,7 +35,14 @@ impl Operator {
             let passed = i64::try_from(start.elapsed().as_secs()).expect("less than 292 billion years");
             Timestamp::from_second(1_790_000_000 + passed).expect("in range")
         });
-        let settings = Settings { scope: Scope::All, own_image: image.into(), instance: "test".into(), clock };
+        let settings = Settings {
+            scope: Scope::All,
+            own_image: image.into(),
+            instance: "test".into(),
+            clock,
+            fetch: scene.fetch(server),
+            namespace: Some("warren-system".into()),
+        };
         let metrics = Metrics::register(&mut Registry::default());
         let task = tokio::spawn(run(server.client(), settings, metrics, Readiness::default(), shutdown.clone()));
         Self { shutdown, task }
@@ -50,9 +64,9 @@ fn object(kind: &str, name: &str, spec: &Value) -> Value {
 fn quickstart(server: &Server) {
     server.put("trinogateways", object("TrinoGateway", "gw", &json!({"routing": {"default": {"group": "adhoc"}}})));
     let template = json!({"spec": {"version": "476"}});
-    let group = json!({"template": template, "rollout": {"drainTimeout": "60s"}});
+    let group = json!({"template": template, "rollout": {}});
     server.put("trinoclustergroups", object("TrinoClusterGroup", "adhoc", &group));
-    server.put("proxygroups", object("ProxyGroup", "edge", &json!({"gateway": {"name": "gw"}})));
+    server.put("proxygroups", object("ProxyGroup", "edge", &json!({"gateway": {"name": "gw"}, "replicas": 2})));
 }
 
 /// Does what the Deployment controller and the kubelet do, for the Deployments whose name begins with `prefix`.
@@ -65,6 +79,29 @@ fn make_ready(server: &Server, prefix: &str) {
                 "updatedReplicas": replicas, "readyReplicas": replicas, "availableReplicas": replicas,
             });
         });
+        make_pods(server, name);
+    }
+}
+
+/// Running pods of a Deployment, which go with it; the proxies' have the addresses 10.0.0.1, 10.0.0.2 and so on.
+fn make_pods(server: &Server, deployment: &str) {
+    let made = server.get("deployments", deployment).expect("there");
+    for number in 0..made["spec"]["replicas"].as_u64().expect("a number") {
+        let pod = json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {
+                "name": format!("{deployment}-{number}"), "namespace": "trino",
+                "labels": made["spec"]["template"]["metadata"]["labels"],
+                "ownerReferences": [{"apiVersion": "apps/v1", "kind": "Deployment", "name": deployment,
+                    "uid": made["metadata"]["uid"]}],
+            },
+            "status": {
+                "phase": "Running", "podIP": format!("10.0.0.{}", number + 1),
+                "containerStatuses": [{"name": "main", "image": "", "imageID": "", "ready": true, "restartCount": 0,
+                    "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}}}],
+            },
+        });
+        server.put("pods", pod);
     }
 }
 
@@ -90,9 +127,13 @@ async fn until_deployments(server: &Server, count: usize) {
 
 /// A group, a gateway and proxies whose Deployments are ready.
 async fn running(image: &str) -> (Server, Operator) {
+    running_with(image, &Scene::default()).await
+}
+
+async fn running_with(image: &str, scene: &Scene) -> (Server, Operator) {
     let server = Server::new();
     quickstart(&server);
-    let operator = Operator::start(&server, image);
+    let operator = Operator::start_in(scene, &server, image);
     until_deployments(&server, 3).await;
     make_ready(&server, "");
     for (plural, name) in [("trinoclustergroups", "adhoc"), ("trinogateways", "gw"), ("proxygroups", "edge")] {

@@ -12,6 +12,7 @@ use futures::{Stream, StreamExt};
 use http::{Method, Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
+use k8s_openapi::ByteString;
 use kube::{Client, client::Body};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -31,6 +32,7 @@ struct State {
     events: Vec<Event>,
     last_version: u64,
     writes: Vec<String>,
+    notes: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,6 +76,11 @@ impl Server {
     /// The writes so far, Events and Leases left out, as `VERB plural/name`.
     pub fn writes(&self) -> Vec<String> {
         self.lock().writes.clone()
+    }
+
+    /// The notes of the Events so far.
+    pub fn notes(&self) -> Vec<String> {
+        self.lock().notes.clone()
     }
 
     /// An object as it stands.
@@ -195,6 +202,7 @@ impl State {
         let namespace = target.namespace.clone().unwrap_or_default();
         let Some(name) = target.name.clone().or_else(|| body["metadata"]["name"].as_str().map(str::to_owned)) else {
             if *method == Method::POST {
+                self.notes.extend(body["note"].as_str().map(str::to_owned));
                 return (StatusCode::CREATED, body); // an Event with a generated name
             }
             return (StatusCode::OK, self.list(target, query));
@@ -203,6 +211,9 @@ impl State {
         if *method != Method::GET && !matches!(key.plural.as_str(), "events" | "leases") {
             let sub = target.subresource.as_ref().map(|sub| format!("/{sub}")).unwrap_or_default();
             self.writes.push(format!("{method} {}/{}{sub}", key.plural, key.name));
+        }
+        if key.plural == "events" {
+            self.notes.extend(body["note"].as_str().map(str::to_owned));
         }
         match (method.as_str(), self.objects.get(&key).cloned()) {
             ("POST", Some(_)) => failure(StatusCode::CONFLICT, "AlreadyExists"),
@@ -262,6 +273,11 @@ impl State {
 
     fn store(&mut self, key: Key, mut object: Value) -> Value {
         self.last_version += 1;
+        if let Some(Value::Object(texts)) = object.as_object_mut().and_then(|object| object.remove("stringData")) {
+            for (name, text) in texts {
+                object["data"][name] = json!(ByteString(text.as_str().expect("a text").into()));
+            }
+        }
         let live = self.objects.get(&key);
         let metadata = &mut object["metadata"];
         metadata["resourceVersion"] = self.last_version.to_string().into();

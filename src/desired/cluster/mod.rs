@@ -19,7 +19,7 @@ use super::{
     quantity::InvalidQuantity,
     revision::{Component, Rendered, Revision},
 };
-use crate::api::{ServingIntent, TrinoClusterSpec};
+use crate::api::TrinoClusterSpec;
 
 /// Key of the internal shared secret in the Secret [`ClusterIdentity::secret_name`].
 pub const SHARED_SECRET_KEY: &str = "shared-secret";
@@ -146,17 +146,26 @@ pub fn render(cluster: &ClusterIdentity, spec: &TrinoClusterSpec) -> Result<Rend
     })
 }
 
+/// What an upgrade, a drain or another place of the operator changes about a cluster's objects, beside its spec.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Circumstances<'a> {
+    /// No query is left: whoever wants to evict the coordinator may.
+    pub drained: bool,
+    /// The namespace of the operator's pods, which ask coordinators what they do; none where it runs outside.
+    pub operator_namespace: Option<&'a str>,
+}
+
 /// All objects of a cluster from what was rendered for its revision and from what changes without a restart; none when
 /// `rendered` lacks a component.
 pub fn objects(
     cluster: &ClusterIdentity,
     spec: &TrinoClusterSpec,
+    circumstances: Circumstances<'_>,
     revision: &Revision,
     rendered: &Rendered,
 ) -> Option<ClusterObjects> {
     let coordinator = rendered.components.get(labels::component::COORDINATOR)?;
     let worker = rendered.components.get(labels::component::WORKER)?;
-    let serves = spec.serving.unwrap_or_default() == ServingIntent::Active;
     Some(ClusterObjects {
         revision: workloads::revision(cluster, revision, rendered),
         service_account: workloads::service_account(cluster),
@@ -165,8 +174,8 @@ pub fn objects(
             workloads::config_map(cluster, labels::component::WORKER, worker),
         ],
         service: network::coordinator_service(cluster),
-        network_policies: network::policies(cluster),
-        disruption_budgets: workloads::disruption_budgets(cluster, serves),
+        network_policies: network::policies(cluster, circumstances.operator_namespace),
+        disruption_budgets: workloads::disruption_budgets(cluster, circumstances.drained),
         coordinator: workloads::coordinator(cluster, revision, coordinator),
         workers: workloads::workers(cluster, revision, worker, worker_replicas(spec)),
     })

@@ -44,8 +44,9 @@ pub(super) fn coordinator_service(cluster: &ClusterIdentity) -> Service {
 }
 
 /// Clients enter through the proxies only: with `process-forwarded`, a coordinator believes whoever forges
-/// `X-Forwarded-Proto: https`. Workers speak with their own cluster.
-pub(super) fn policies(cluster: &ClusterIdentity) -> Vec<NetworkPolicy> {
+/// `X-Forwarded-Proto: https`. Workers speak with their own cluster. The operator, in `operator_namespace`, asks coordinators
+/// which queries go on.
+pub(super) fn policies(cluster: &ClusterIdentity, operator_namespace: Option<&str>) -> Vec<NetworkPolicy> {
     let proxies = peer(LabelSelector {
         match_labels: Some(labels::labels([(MANAGED_BY, WARREN), (COMPONENT, component::PROXY)])),
         match_expressions: Some(vec![LabelSelectorRequirement {
@@ -60,8 +61,19 @@ pub(super) fn policies(cluster: &ClusterIdentity) -> Vec<NetworkPolicy> {
             match_expressions: None,
         })
     };
+    let operator = operator_namespace.map(|namespace| NetworkPolicyPeer {
+        namespace_selector: Some(LabelSelector {
+            match_labels: Some(labels::labels([("kubernetes.io/metadata.name", namespace)])),
+            match_expressions: None,
+        }),
+        ..peer(LabelSelector {
+            match_labels: Some(labels::labels([(COMPONENT, component::OPERATOR)])),
+            match_expressions: None,
+        })
+    });
+    let to_coordinator = [proxies, own_pods()].into_iter().chain(operator).collect();
     vec![
-        policy(cluster, component::COORDINATOR, cluster.coordinator_name(), vec![proxies, own_pods()]),
+        policy(cluster, component::COORDINATOR, cluster.coordinator_name(), to_coordinator),
         policy(cluster, component::WORKER, cluster.worker_name(), vec![own_pods()]),
     ]
 }

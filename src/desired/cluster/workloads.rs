@@ -115,9 +115,9 @@ fn deployment(
     }
 }
 
-/// Evictions wait for a coordinator that serves; one that is drained may go. Of the workers one may go at a time. Pods that
+/// Evictions wait for a coordinator that has queries, or may get some; one that is drained may go. Of the workers one may go at a time. Pods that
 /// are not ready may always go.
-pub(super) fn disruption_budgets(cluster: &ClusterIdentity, serves: bool) -> Vec<PodDisruptionBudget> {
+pub(super) fn disruption_budgets(cluster: &ClusterIdentity, drained: bool) -> Vec<PodDisruptionBudget> {
     let budget = |component: &str, name: String, max_unavailable: i32| PodDisruptionBudget {
         metadata: object_meta(name, &cluster.namespace, &cluster.labels(Some(component))),
         spec: Some(PodDisruptionBudgetSpec {
@@ -129,7 +129,7 @@ pub(super) fn disruption_budgets(cluster: &ClusterIdentity, serves: bool) -> Vec
         status: None,
     };
     vec![
-        budget(component::COORDINATOR, cluster.coordinator_name(), i32::from(!serves)),
+        budget(component::COORDINATOR, cluster.coordinator_name(), i32::from(drained)),
         budget(component::WORKER, cluster.worker_name(), 1),
     ]
 }

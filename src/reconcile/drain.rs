@@ -1,0 +1,285 @@
+//! Looks at a cluster that takes no new queries: asks its proxies and its coordinator what goes on. What follows from it is
+//! decided in `lifecycle::drain`.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::StreamExt as _;
+use http::{HeaderName, HeaderValue, header::AUTHORIZATION};
+use jiff::Timestamp;
+use k8s_openapi::{
+    api::core::v1::{Pod, Secret},
+    apimachinery::pkg::apis::meta::v1::Time,
+};
+use kube::{Api, ResourceExt};
+
+use super::{
+    context::Context,
+    error::Error,
+    fetch::Get,
+    index::{Watched, label},
+    proxies,
+};
+use crate::{
+    api::{DrainStatus, OldestQuery, ProxyGroup, ProxyMode, TrinoCluster, TrinoClusterGroup, TrinoGateway},
+    desired::{
+        cluster::ClusterIdentity,
+        drain_terms, gateway,
+        labels::{CLUSTER, COMPONENT, DRAINING_SINCE, GROUP, PROXY_GROUP, component},
+        proxy_group::{ADMIN_PORT, ADMIN_TOKEN_KEY},
+    },
+    lifecycle::drain::{Look, Progress, Running, Sighting, Terms, Verdict, judge},
+    routing::{LiveReport, Serving},
+    trino::work,
+};
+
+/// How often a draining cluster is looked at.
+pub(super) const INTERVAL: Duration = Duration::from_secs(5);
+
+/// Proxies that are asked at the same time.
+const AT_ONCE: usize = 16;
+
+/// Of what could not be seen, this much is told in status.
+const MOST_TOLD: usize = 5;
+
+/// Of the queries that are cut, this many are named.
+const MOST_NAMED: usize = 12;
+
+/// Looks once, and judges. Returns the judgement, and the status that carries it to the next look.
+pub(super) async fn look(
+    context: &Context,
+    cluster: &TrinoCluster,
+    identity: &ClusterIdentity,
+) -> Result<(Verdict, DrainStatus), Error> {
+    let now = whole_second(context.now());
+    let since = since(cluster, now);
+    let asked = drain_terms(&cluster.spec)?;
+    let gateways = gateways_of(context, cluster);
+    let direct = gateways.iter().any(|gateway| gateway.spec.proxy_mode == Some(ProxyMode::ProxyFirstCall));
+    let terms = Terms { since, timeout: asked.timeout, linger: asked.linger, abandonment: asked.abandonment, direct };
+    let before = cluster.status.as_ref().and_then(|status| status.draining.as_ref());
+    let before = before.filter(|before| before.since.0 == since);
+    let mut look = Look { gone: is_gone(context, identity, now, asked.abandonment), ..Look::default() };
+    if !look.gone {
+        ask_proxies(context, cluster, &gateways, &mut look).await?;
+        ask_coordinator(context, identity, now, &mut look).await;
+    }
+    let verdict = judge(&terms, &before.map(progress).unwrap_or_default(), &look, now);
+    let status = status_of(&terms, &verdict, &look, before);
+    Ok((verdict, status))
+}
+
+/// Since when the cluster takes no new queries: as its group wrote it down, or as the last look did.
+fn since(cluster: &TrinoCluster, now: Timestamp) -> Timestamp {
+    let written = cluster.annotations().get(DRAINING_SINCE).and_then(|since| since.parse().ok()).map(whole_second);
+    let looked = cluster.status.as_ref().and_then(|status| Some(status.draining.as_ref()?.since.0));
+    written.or(looked).unwrap_or(now)
+}
+
+/// The gateways whose proxies may have queries of the cluster.
+fn gateways_of(context: &Context, cluster: &TrinoCluster) -> Vec<Arc<TrinoGateway>> {
+    let namespace = cluster.namespace();
+    let Some(name) = label(cluster, GROUP) else { return Vec::new() };
+    let group = TrinoClusterGroup::named(&context.index, &namespace.clone().unwrap_or_default(), name);
+    let labels = group.as_ref().and_then(|group| group.metadata.labels.as_ref());
+    context.index.gateways.state_filter(|gateway| {
+        gateway.namespace() == namespace && gateway::selects(gateway.spec.groups.as_ref(), name, labels)
+    })
+}
+
+/// Whether the coordinator's process is no more, or was away for so long that every query was given up.
+fn is_gone(context: &Context, identity: &ClusterIdentity, now: Timestamp, abandonment: Duration) -> bool {
+    let pods = Pod::labelled(&context.index, &identity.namespace, CLUSTER, &identity.name);
+    let coordinators = pods.iter().filter(|pod| label(&***pod, COMPONENT) == Some(component::COORDINATOR));
+    let mut alive = coordinators.filter(|pod| pod.metadata.deletion_timestamp.is_none());
+    !alive.any(|pod| {
+        let status = pod.status.as_ref();
+        let ended = status.and_then(|status| status.phase.as_deref());
+        let conditions = status.and_then(|status| status.conditions.as_ref()).into_iter().flatten();
+        let unready = conditions.into_iter().find(|condition| condition.type_ == "Ready" && condition.status != "True");
+        let unready_since = unready.and_then(|condition| condition.last_transition_time.as_ref());
+        let away = unready_since.and_then(|since| Duration::try_from(now.duration_since(since.0)).ok());
+        !matches!(ended, Some("Succeeded" | "Failed")) && away.is_none_or(|away| away < abandonment)
+    })
+}
+
+/// Asks every proxy of the gateways.
+async fn ask_proxies(
+    context: &Context,
+    cluster: &TrinoCluster,
+    gateways: &[Arc<TrinoGateway>],
+    look: &mut Look,
+) -> Result<(), Error> {
+    let namespace = cluster.namespace().unwrap_or_default();
+    let served = cluster.status.as_ref().and_then(|status| Some(status.serving_since.as_ref()?.0));
+    let mut asked = Vec::new();
+    for group in context.index.proxy_groups.state_filter(|proxies| {
+        proxies.namespace().as_deref() == Some(&*namespace)
+            && gateways.iter().any(|gateway| gateway.name_any() == proxies.spec.gateway.name)
+    }) {
+        let pods = Pod::labelled(&context.index, &namespace, PROXY_GROUP, &group.name_any());
+        let token = if pods.is_empty() { None } else { token(context, &namespace, &group).await? };
+        for pod in pods {
+            let Some(address) = pod.status.as_ref().and_then(|status| status.pod_ip.clone()) else { continue };
+            let began = began(&pod).filter(|began| served.is_none_or(|served| *began > served));
+            look.youngest_proxy = look.youngest_proxy.max(began);
+            look.proxies.insert(pod.name_any());
+            asked.push((pod.name_any(), address, token.clone()));
+        }
+    }
+    let name = cluster.name_any();
+    let reports = futures::stream::iter(asked).map(|(pod, address, token)| async move {
+        let report = ask_proxy(context, &address, token).await;
+        (pod, report)
+    });
+    let mut reports = reports.buffer_unordered(AT_ONCE);
+    while let Some((pod, report)) = reports.next().await {
+        match report.and_then(|report| take(look, &report, &name)) {
+            Ok(()) => {}
+            Err(fault) => look.blind.push(format!("proxy {pod}: {fault}")),
+        }
+    }
+    look.blind.sort();
+    Ok(())
+}
+
+async fn token(context: &Context, namespace: &str, group: &ProxyGroup) -> Result<Option<HeaderValue>, Error> {
+    let name = proxies::identity(group).object_name();
+    let secrets: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
+    let secret = secrets.get_opt(&name).await.map_err(Error::api(format!("read Secret {name:?}")))?;
+    let bytes = secret.and_then(|secret| secret.data?.remove(ADMIN_TOKEN_KEY));
+    let value = bytes.and_then(|bytes| HeaderValue::try_from([b"Bearer ", &*bytes.0].concat()).ok());
+    Ok(value.map(|mut value| {
+        value.set_sensitive(true);
+        value
+    }))
+}
+
+/// When the proxy's process began: a container that starts anew has forgotten what it saw.
+fn began(pod: &Pod) -> Option<Timestamp> {
+    let container = pod.status.as_ref()?.container_statuses.as_ref()?.first()?;
+    Some(container.state.as_ref()?.running.as_ref()?.started_at.as_ref()?.0)
+}
+
+async fn ask_proxy(context: &Context, address: &str, token: Option<HeaderValue>) -> Result<LiveReport, String> {
+    let token = token.ok_or("the Secret with its admin token is missing")?;
+    let host = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
+    let get = Get { url: format!("http://{host}:{ADMIN_PORT}/v1/queries"), header: Some((AUTHORIZATION, token)) };
+    let body = (context.fetch)(get).await.map_err(|error| error.to_string())?;
+    serde_json::from_slice(&body).map_err(|_| "its report cannot be read; is it of another version?".to_owned())
+}
+
+/// Takes in what a proxy saw of the cluster.
+fn take(look: &mut Look, report: &LiveReport, cluster: &str) -> Result<(), String> {
+    let seen = report.clusters.iter().find(|seen| seen.cluster == cluster);
+    let seen = seen.filter(|seen| seen.serving == Serving::Draining);
+    let seen = seen.ok_or("it has not yet applied the routing table that takes the cluster out")?;
+    look.in_flight += seen.in_flight;
+    look.sightings.extend(seen.queries.iter().map(|query| Sighting {
+        query: query.id.clone(),
+        ago: Duration::from_millis(query.idle_millis),
+        age: Some(Duration::from_millis(query.age_millis)),
+    }));
+    look.sightings.extend(seen.ended.iter().map(|query| Sighting {
+        query: query.id.clone(),
+        ago: Duration::from_millis(query.age_millis),
+        age: None,
+    }));
+    Ok(())
+}
+
+/// Asks the coordinator for its list of queries and for their number: access control may hide some from the list.
+async fn ask_coordinator(context: &Context, identity: &ClusterIdentity, now: Timestamp, look: &mut Look) {
+    let user = (HeaderName::from_static("x-trino-user"), HeaderValue::from_static(work::USER));
+    let get = |path: &str| {
+        let url = format!("{}{path}", identity.coordinator_url());
+        (context.fetch)(Get { url, header: Some(user.clone()) })
+    };
+    let (list, counts) = futures::join!(get(work::QUERIES), get(work::COUNTS));
+    let list = list.map_err(|error| error.to_string()).and_then(|list| {
+        work::unfinished(&list).map_err(|_| format!("its answer to {} cannot be read", work::QUERIES))
+    });
+    let count = counts.map_err(|error| error.to_string()).and_then(|counts| {
+        work::count(&String::from_utf8_lossy(&counts)).ok_or("its metrics do not say how many queries it has".into())
+    });
+    match list.and_then(|list| Ok((list, count?))) {
+        Ok((list, count)) => {
+            look.counted = usize::try_from(count).unwrap_or(usize::MAX);
+            look.listed = list
+                .into_iter()
+                .map(|query| Running {
+                    since: query.created.and_then(|created| created.parse().ok()).unwrap_or(now),
+                    id: query.id,
+                    user: query.user,
+                })
+                .collect();
+        }
+        Err(fault) => look.blind.push(format!("coordinator: {fault}")),
+    }
+}
+
+fn progress(status: &DrainStatus) -> Progress {
+    Progress {
+        quiet_since: status.quiet_since.as_ref().map(|since| since.0),
+        proxies: status.proxies.iter().cloned().collect(),
+        proxy_lost_at: status.proxy_lost_at.as_ref().map(|at| at.0),
+    }
+}
+
+fn status_of(terms: &Terms, verdict: &Verdict, look: &Look, before: Option<&DrainStatus>) -> DrainStatus {
+    let time = |timestamp: Timestamp| Time(whole_second(timestamp));
+    let known = before.and_then(|before| before.oldest.as_ref());
+    let oldest = verdict.running.first().map(|oldest| match known {
+        // Ages of proxies vary by milliseconds: the same query keeps its beginning.
+        Some(known) if known.id == oldest.id => known.clone(),
+        _ => OldestQuery { id: oldest.id.clone(), user: oldest.user.clone(), since: time(oldest.since) },
+    });
+    let mut unknown = look.blind.clone();
+    if unknown.len() > MOST_TOLD {
+        let more = unknown.split_off(MOST_TOLD).len();
+        unknown.push(format!("and {more} more"));
+    }
+    DrainStatus {
+        since: time(terms.since),
+        deadline: time(terms.since.checked_add(terms.timeout).unwrap_or(Timestamp::MAX)),
+        queries: i32::try_from(verdict.count).unwrap_or(i32::MAX),
+        oldest,
+        quiet_since: verdict.progress.quiet_since.map(time),
+        unknown,
+        proxies: verdict.progress.proxies.iter().cloned().collect(),
+        proxy_lost_at: verdict.progress.proxy_lost_at.map(time),
+    }
+}
+
+/// What a draining cluster waits for.
+pub(super) fn message(found: &DrainStatus) -> String {
+    let deadline = &found.deadline.0;
+    let what = match (&found.oldest, found.queries) {
+        (Some(oldest), count) => {
+            let user = oldest.user.as_ref().map(|user| format!(" of {user}")).unwrap_or_default();
+            format!("{count} queries go on, the oldest is {}{user}, since {}", oldest.id, oldest.since.0)
+        }
+        (None, 0) if !found.unknown.is_empty() => format!("what goes on is unknown: {}", found.unknown.join("; ")),
+        (None, 0) => "no query is seen; another look confirms it".to_owned(),
+        (None, count) => format!("{count} queries go on"),
+    };
+    format!("takes no new queries; {what}; what still runs at {deadline} is cut")
+}
+
+/// What is cut when the time is over.
+pub(super) fn overdue_message(verdict: &Verdict, found: &DrainStatus) -> String {
+    if verdict.count == 0 {
+        return format!("the time to drain is over; {}", message(found));
+    }
+    let named = verdict.running.iter().take(MOST_NAMED);
+    let named = named.map(|query| match &query.user {
+        Some(user) => format!("{} of {user}", query.id),
+        None => query.id.clone(),
+    });
+    let list = named.collect::<Vec<_>>().join(", ");
+    let more = if verdict.count > MOST_NAMED { ", and more" } else { "" };
+    format!("the time to drain is over, and {} queries are cut: {list}{more}", verdict.count)
+}
+
+fn whole_second(timestamp: Timestamp) -> Timestamp {
+    Timestamp::from_second(timestamp.as_second()).unwrap_or(timestamp)
+}

@@ -1,0 +1,107 @@
+//! What a coordinator has to do: its list of queries, and how many it counts.
+
+use serde::Deserialize;
+
+/// The coordinator's list of queries, those included that ended a moment ago (Trino 476).
+pub const QUERIES: &str = "/v1/query";
+
+/// How many queries it has: two gauges alone, for all metrics of a coordinator are over a megabyte (Trino 476).
+pub const COUNTS: &str = "/metrics?name%5B%5D=trino_execution_name_QueryManager_RunningQueries\
+                          &name%5B%5D=trino_execution_name_QueryManager_QueuedQueries";
+
+/// Who asks, where no authentication is set.
+pub const USER: &str = "warren";
+
+/// A query that has not ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unfinished {
+    /// Its id.
+    pub id: String,
+    /// Who runs it.
+    pub user: Option<String>,
+    /// When it was made, as RFC 3339 says it.
+    pub created: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Listed {
+    query_id: String,
+    state: String,
+    #[serde(default)]
+    session: Option<Session>,
+    #[serde(default)]
+    query_stats: Option<Stats>,
+}
+
+#[derive(Deserialize)]
+struct Session {
+    user: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Stats {
+    create_time: Option<String>,
+}
+
+/// The queries in the answer to [`QUERIES`] that have not ended. The list holds what the asking user may see.
+///
+/// # Errors
+/// When it is no such list.
+pub fn unfinished(list: &[u8]) -> Result<Vec<Unfinished>, serde_json::Error> {
+    let listed: Vec<Listed> = serde_json::from_slice(list)?;
+    // All other states can still fail or be cancelled (io.trino.execution.QueryState, Trino 476).
+    let open = listed.into_iter().filter(|query| !matches!(query.state.as_str(), "FINISHED" | "FAILED"));
+    let unfinished = |query: Listed| Unfinished {
+        id: query.query_id,
+        user: query.session.and_then(|session| session.user),
+        created: query.query_stats.and_then(|stats| stats.create_time),
+    };
+    Ok(open.map(unfinished).collect())
+}
+
+/// The sum of both gauges in the answer to [`COUNTS`], OpenMetrics text; none unless both are there.
+pub fn count(metrics: &str) -> Option<u32> {
+    let gauge = |name: &str| {
+        let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+        // Numbers are written as floating ones: what is no whole number of queries is none.
+        value.trim().strip_suffix(".0")?.parse::<u32>().ok()
+    };
+    let running = gauge("trino_execution_name_QueryManager_RunningQueries")?;
+    Some(running.saturating_add(gauge("trino_execution_name_QueryManager_QueuedQueries")?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn running_and_queued_queries_add_up() {
+        // As Trino 476 answers.
+        let metrics = "# TYPE trino_execution_name_QueryManager_RunningQueries gauge\n\
+                       trino_execution_name_QueryManager_RunningQueries 3.0\n\
+                       # TYPE trino_execution_name_QueryManager_QueuedQueries gauge\n\
+                       trino_execution_name_QueryManager_QueuedQueries 39.0\n# EOF\n";
+        assert_eq!(count(metrics), Some(42));
+        assert_eq!(count(&metrics.replace("3.0\n#", "NaN\n#")), None);
+        assert_eq!(count("trino_execution_name_QueryManager_RunningQueries 3.0\n"), None);
+        assert_eq!(count("<html>"), None);
+    }
+
+    #[test]
+    fn what_has_not_ended_is_unfinished() {
+        // Shortened from an answer of Trino 476.
+        let list = br#"[
+            {"queryId": "20250805_101112_00003_abcde", "session": {"user": "ann", "source": "x"}, "state": "FINISHING",
+             "queryStats": {"createTime": "2025-08-05T10:11:12.345Z", "elapsedTime": "1.00s"}, "query": "SELECT 1"},
+            {"queryId": "20250805_101112_00002_abcde", "session": {"user": "bob"}, "state": "FAILED"},
+            {"queryId": "20250805_101112_00001_abcde", "session": {"user": "bob"}, "state": "FINISHED"},
+            {"queryId": "20250805_101112_00004_abcde", "state": "WAITING_FOR_RESOURCES"}]"#;
+        let unfinished = unfinished(list).unwrap();
+        assert_eq!(unfinished.iter().map(|query| &query.id[16..21]).collect::<Vec<_>>(), ["00003", "00004"]);
+        assert_eq!(unfinished[0].user.as_deref(), Some("ann"));
+        assert_eq!(unfinished[0].created.as_deref(), Some("2025-08-05T10:11:12.345Z"));
+        assert!(super::unfinished(b"<html>").is_err() && super::unfinished(b"{}").is_err());
+    }
+}
