@@ -61,6 +61,7 @@ pub fn routing_table(spec: &TrinoGatewaySpec, namespace: &str, groups: &[GroupIn
         },
         trusted_proxies: spec.trusted_proxies.clone(),
         allowed_hosts: spec.allowed_hosts.clone(),
+        listeners: Vec::new(),
         groups: table_groups,
         routing,
         certificates,
