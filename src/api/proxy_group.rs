@@ -78,7 +78,7 @@ pub struct ProxyService {
     /// Type of the Service. (The CRD has the type's text.)
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub type_: Option<ServiceType>,
-    /// Port of the Service. Default: 8080.
+    /// Port of the Service for clients; no listener of the gateway may have the same. Default: 8080.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub port: Option<i32>,
@@ -182,6 +182,10 @@ pub struct ProxyGroupStatus {
     /// Where clients inside the Kubernetes cluster connect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
+    /// Where clients inside the Kubernetes cluster connect to the gateway's further listeners.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub listeners: Vec<ListenerStatus>,
     /// The proxies' image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
@@ -193,4 +197,14 @@ pub struct ProxyGroupStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
+}
+
+/// A further listener of the gateway, as these proxies serve it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ListenerStatus {
+    /// Name of the listener.
+    pub name: String,
+    /// Where clients inside the Kubernetes cluster connect to it.
+    pub address: String,
 }

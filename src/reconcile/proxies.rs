@@ -14,14 +14,15 @@ use super::{
     context::Context,
     error::Error,
     index::{Index, Watched},
-    rendered, secret_value, status,
+    rendered, secret_value,
+    status::{self, HasStatus},
 };
 use crate::{
-    api::{Conditions, ProxyGroup, ProxyGroupStatus, TrinoGateway},
+    api::{Conditions, ListenerStatus, ProxyGroup, ProxyGroupStatus, TrinoGateway},
     desired::{
         Revision,
         labels::{PROXY_GROUP, selector_text},
-        proxy_group::{self, ProxyIdentity, ProxyObjects},
+        proxy_group::{self, ListenerPort, ProxyIdentity, ProxyObjects},
         proxy_revision,
     },
 };
@@ -34,18 +35,23 @@ pub(super) async fn reconcile(proxies: Arc<ProxyGroup>, context: &Context) -> Re
         return Ok(Action::await_change());
     }
     let identity = identity(&proxies);
-    let revision = proxy_revision(&proxies.spec);
+    let listeners = listeners(&identity, &context.index);
+    proxy_group::check_ports(&proxies.spec, &listeners)?;
+    let revision = proxy_revision(&proxies.spec, &listeners);
     let name = identity.revision_name(&revision);
     let rendered = match rendered::kept(&context.index, &identity.namespace, &name)? {
         Some(rendered) => rendered,
-        None => proxy_group::render(&identity, &proxies.spec, &context.own_image)?,
+        None => proxy_group::render(&identity, &proxies.spec, &listeners, &context.own_image)?,
     };
     let objects =
         proxy_group::objects(&identity, &proxies.spec, &revision, &rendered).ok_or(Error::Incomplete(name))?;
     context.create_secret_once(&identity.secret(secret_value())).await?;
     let deployment = apply(context, objects).await?;
     let conditions = conditions(&proxies, &deployment, &context.index, &identity.namespace);
-    let status = status_of(&proxies, &identity, &deployment, proxy_group::image(&rendered), &context.own_image);
+    let status = ProxyGroupStatus {
+        listeners: listeners.iter().map(|listener| listener_status(&identity, listener)).collect(),
+        ..status_of(&proxies, &identity, &deployment, proxy_group::image(&rendered), &context.own_image)
+    };
     context.write_status(&*proxies, status, &conditions).await?;
     if matches!(conditions, Conditions::Ready { .. }) {
         prune(context, &identity, &revision).await?;
@@ -59,6 +65,21 @@ fn identity(proxies: &ProxyGroup) -> ProxyIdentity {
         gateway: proxies.spec.gateway.name.clone(),
         owner: proxies.controller_owner_ref(&()).expect("an object from the API server has a name and a UID"),
     }
+}
+
+/// The ports of the gateway's listeners; of one that is gone or paused, those that the proxies have.
+fn listeners(identity: &ProxyIdentity, index: &Index) -> Vec<ListenerPort> {
+    let gateway = TrinoGateway::named(index, &identity.namespace, &identity.gateway);
+    if let Some(gateway) = gateway.filter(|gateway| !gateway.is_paused()) {
+        return proxy_group::listener_ports(&gateway.spec);
+    }
+    let deployment = Deployment::named(index, &identity.namespace, &identity.object_name());
+    let template = deployment.as_ref().and_then(|deployment| Some(&deployment.spec.as_ref()?.template));
+    template.map(proxy_group::ports_of).unwrap_or_default()
+}
+
+fn listener_status(identity: &ProxyIdentity, listener: &ListenerPort) -> ListenerStatus {
+    ListenerStatus { name: listener.name.clone(), address: identity.listener_address(listener) }
 }
 
 /// Applies all objects; what pods need comes before them.

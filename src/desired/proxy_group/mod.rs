@@ -3,7 +3,7 @@
 use k8s_openapi::{
     api::{
         apps::v1::{ControllerRevision, Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
-        core::v1::{Secret, Service, ServiceAccount, ServicePort, ServiceSpec},
+        core::v1::{PodTemplateSpec, Secret, Service, ServiceAccount, ServicePort, ServiceSpec},
         policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec},
         rbac::v1::{PolicyRule, Role, RoleBinding, RoleRef, Subject},
     },
@@ -22,8 +22,10 @@ use super::{
 };
 use crate::api::{ProxyGroupSpec, ServiceType};
 
+mod listeners;
 mod pods;
 
+pub use listeners::{ListenerPort, check_ports, listener_ports, ports_of};
 pub use pods::{ADMIN_PORT, ADMIN_TOKEN_KEY, CLIENT_PORT, RenderError, render};
 
 /// Who a ProxyGroup is, as its objects carry it.
@@ -97,7 +99,16 @@ impl ProxyIdentity {
 
     /// Where clients inside the Kubernetes cluster connect.
     pub fn address(&self, spec: &ProxyGroupSpec) -> String {
-        format!("http://{}.{}.svc:{}", self.object_name(), self.namespace, service_port(spec))
+        self.address_at(service_port(spec))
+    }
+
+    /// Where clients inside the Kubernetes cluster connect to a listener.
+    pub fn listener_address(&self, listener: &ListenerPort) -> String {
+        self.address_at(listener.port)
+    }
+
+    fn address_at(&self, port: i32) -> String {
+        format!("http://{}.{}.svc:{port}", self.object_name(), self.namespace)
     }
 }
 
@@ -153,7 +164,7 @@ pub fn objects(
                 api_group: None,
             }]),
         },
-        service: service(proxies, spec),
+        service: service(proxies, spec, &part.template),
         disruption_budget: PodDisruptionBudget {
             metadata: meta(),
             spec: Some(PodDisruptionBudgetSpec {
@@ -186,7 +197,7 @@ fn service_port(spec: &ProxyGroupSpec) -> i32 {
     spec.service.as_ref().and_then(|service| service.port).unwrap_or(CLIENT_PORT)
 }
 
-fn service(proxies: &ProxyIdentity, spec: &ProxyGroupSpec) -> Service {
+fn service(proxies: &ProxyIdentity, spec: &ProxyGroupSpec, template: &PodTemplateSpec) -> Service {
     let asked = spec.service.clone().unwrap_or_default();
     let mut metadata = owned_meta(proxies.object_name(), &proxies.namespace, &proxies.labels(), &proxies.owner);
     metadata.annotations = (!asked.annotations.is_empty()).then_some(asked.annotations);
@@ -195,18 +206,26 @@ fn service(proxies: &ProxyIdentity, spec: &ProxyGroupSpec) -> Service {
         ServiceType::NodePort => "NodePort",
         ServiceType::LoadBalancer => "LoadBalancer",
     };
+    let client = ServicePort {
+        name: Some("http".into()),
+        port: service_port(spec),
+        node_port: asked.node_port,
+        target_port: Some(IntOrString::String(pods::CLIENT.into())),
+        ..ServicePort::default()
+    };
+    // By name: while proxies are replaced, a listener's port leads to those that have it.
+    let further = ports_of(template).into_iter().map(|listener| ServicePort {
+        name: Some(listener.name.clone()),
+        port: listener.port,
+        target_port: Some(IntOrString::String(listener.name)),
+        ..ServicePort::default()
+    });
     Service {
         metadata,
         spec: Some(ServiceSpec {
             type_: Some(type_.into()),
             selector: Some(proxies.selector()),
-            ports: Some(vec![ServicePort {
-                name: Some("http".into()),
-                port: service_port(spec),
-                node_port: asked.node_port,
-                target_port: Some(IntOrString::String("client".into())),
-                ..ServicePort::default()
-            }]),
+            ports: Some(std::iter::once(client).chain(further).collect()),
             ..ServiceSpec::default()
         }),
         status: None,
