@@ -78,6 +78,7 @@ template:
     resources: {cpu: "1", memory: 512Mi}
     preStop: {sleepSeconds: 15}
     drain: {timeout: 5m}
+    security: {tls: {client: {secretRef: {name: edge-tls}, clientAuth: {caSecretRef: {name: clients, key: roots.pem}}}}}
 "#,
             "{listeners: [{name: etl, port: 8082}, {name: bi, port: 8081, source: superset, clientTags: [slow]}]}",
         ),

@@ -38,7 +38,7 @@ pub struct TrinoGatewaySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<bool>,
     /// The address that clients use, for example `https://trino.example.com`; Trino's answers then carry it, whatever the
-    /// client's `Host` says. It may have a path, such as `https://example.com/trino`, if a proxy before the gateway serves
+    /// client's `Host` says. `https` where clients speak that, be it to the proxies or to something before them. It may have a path, such as `https://example.com/trino`, if a proxy before the gateway serves
     /// it below one. Default: the `Host` of each request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 300))]

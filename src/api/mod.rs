@@ -29,8 +29,8 @@ pub use group::{
 };
 pub use pod::{Image, PullPolicy, PullSecret, Resources, TemplateMetadata};
 pub use proxy_group::{
-    Drain, GatewayReference, ListenerStatus, PreStop, ProxyGroup, ProxyGroupSpec, ProxyGroupStatus, ProxyPodSpec,
-    ProxyService, ProxyTemplate, ServiceType,
+    ClientAuthentication, ClientTls, Drain, GatewayReference, ListenerStatus, PreStop, ProxyGroup, ProxyGroupSpec,
+    ProxyGroupStatus, ProxyPodSpec, ProxySecurity, ProxyService, ProxyTemplate, ProxyTls, SecretReference, ServiceType,
 };
 
 pub use routing::{

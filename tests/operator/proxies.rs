@@ -118,3 +118,88 @@ async fn a_port_that_the_service_has_already_is_told_and_changes_nothing() {
     server.until("the proxies are not Stalled any more", mended).await;
     operator.stop().await;
 }
+
+/// In base64: a certificate and a key that nobody has looked into.
+const CERTIFICATE: &str = "Y2VydGlmaWNhdGU=";
+const KEY: &str = "bm9ib2R5IHNlZXMgbWU=";
+
+fn put_secret(server: &Server, data: &Value) {
+    let metadata = json!({"name": "edge-tls", "namespace": "trino"});
+    server.put("secrets", json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data}));
+}
+
+fn is_ready(server: &Server) -> bool {
+    let proxies = server.get("proxygroups", "edge").expect("there");
+    condition(&proxies, "Ready").is_some_and(|(status, ..)| status == "True")
+}
+
+#[tokio::test(start_paused = true)]
+async fn tls_waits_for_its_secret_while_what_served_goes_on() {
+    let (server, operator) = running("warren:1").await;
+    let plain = deployment(&server, TEMPLATE);
+    server.edit("proxygroups", "edge", |proxies| {
+        let client = json!({"secretRef": {"name": "edge-tls"}});
+        proxies["spec"]["template"]["spec"]["security"]["tls"]["client"] = client;
+    });
+    let field = "spec.template.spec.security.tls.client.secretRef";
+    let message = until_stalled(&server, "SecretNotFound").await;
+    assert!(
+        message.starts_with(&format!("{field}: there is no Secret \"edge-tls\" in namespace \"trino\"")),
+        "{message}"
+    );
+    put_secret(&server, &json!({"tls.crt": CERTIFICATE, "tls.key": ""}));
+    let lacks = |server: &Server| {
+        let (.., message) = condition(&server.get("proxygroups", "edge")?, "Stalled")?;
+        message.starts_with(&format!("{field}: Secret \"edge-tls\" has no key \"tls.key\"")).then_some(())
+    };
+    server.until("the missing key is told", lacks).await;
+    assert!(is_ready(&server), "it serves");
+    assert_eq!((deployment(&server, TEMPLATE), ports(&server)[0].0.as_str()), (plain, "http"));
+
+    put_secret(&server, &json!({"tls.crt": CERTIFICATE, "tls.key": KEY}));
+    let flag = "--tls-key=/etc/warren/client-tls/tls.key";
+    server.until("the proxies speak TLS", |server| listens(server, flag).then_some(())).await;
+    make_ready(&server, "edge");
+    let mended = |server: &Server| {
+        let proxies = server.get("proxygroups", "edge")?;
+        (condition(&proxies, "Stalled")?.0 == "False" && condition(&proxies, "Reconciling")?.0 == "False").then_some(())
+    };
+    server.until("the proxies are all there", mended).await;
+    assert_eq!(ports(&server)[0].0, "https");
+    let proxies = server.get("proxygroups", "edge").expect("there");
+    assert_eq!(proxies["status"]["address"], "https://edge-proxy.trino.svc:8080");
+    operator.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewed_or_deleted_secret_restarts_nothing_and_what_it_held_is_nowhere_else() {
+    let (server, operator) = running("warren:1").await;
+    put_secret(&server, &json!({"tls.crt": CERTIFICATE, "tls.key": KEY, "ca.crt": CERTIFICATE}));
+    server.edit("proxygroups", "edge", |proxies| {
+        let secret = json!({"name": "edge-tls"});
+        let client = json!({"secretRef": secret, "clientAuth": {"caSecretRef": secret}});
+        proxies["spec"]["template"]["spec"]["security"]["tls"]["client"] = client;
+    });
+    let flag = "--tls-client-ca=/etc/warren/client-ca/ca.crt";
+    server.until("clients need certificates", |server| listens(server, flag).then_some(())).await;
+    make_ready(&server, "edge");
+    until_ready(&server, "proxygroups", "edge").await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+
+    let (before, template) = (server.writes().len(), deployment(&server, TEMPLATE));
+    put_secret(&server, &json!({"tls.crt": KEY, "tls.key": CERTIFICATE, "ca.crt": KEY}));
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(server.writes()[before..], [] as [String; 0]);
+    for kind in ["configmaps", "proxygroups", "controllerrevisions", "deployments", "trinogateways"] {
+        for name in server.names(kind) {
+            let text = server.get(kind, &name).expect("there").to_string();
+            assert!(!text.contains(KEY) && !text.contains("nobody sees me"), "{kind} {name}");
+        }
+    }
+
+    server.delete("secrets", "edge-tls");
+    until_stalled(&server, "SecretNotFound").await;
+    assert!(is_ready(&server), "those that run go on");
+    assert_eq!(deployment(&server, TEMPLATE), template);
+    operator.stop().await;
+}

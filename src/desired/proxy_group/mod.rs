@@ -24,9 +24,11 @@ use crate::api::{ProxyGroupSpec, ServiceType};
 
 mod listeners;
 mod pods;
+mod tls;
 
 pub use listeners::{ListenerPort, check_ports, listener_ports, ports_of};
 pub use pods::{ADMIN_PORT, ADMIN_TOKEN_KEY, CLIENT_PORT, RenderError, render};
+pub use tls::{NeededSecret, needed_secrets};
 
 /// Who a ProxyGroup is, as its objects carry it.
 #[derive(Clone, Debug, PartialEq)]
@@ -99,16 +101,16 @@ impl ProxyIdentity {
 
     /// Where clients inside the Kubernetes cluster connect.
     pub fn address(&self, spec: &ProxyGroupSpec) -> String {
-        self.address_at(service_port(spec))
+        self.address_at(spec, service_port(spec))
     }
 
     /// Where clients inside the Kubernetes cluster connect to a listener.
-    pub fn listener_address(&self, listener: &ListenerPort) -> String {
-        self.address_at(listener.port)
+    pub fn listener_address(&self, spec: &ProxyGroupSpec, listener: &ListenerPort) -> String {
+        self.address_at(spec, listener.port)
     }
 
-    fn address_at(&self, port: i32) -> String {
-        format!("http://{}.{}.svc:{port}", self.object_name(), self.namespace)
+    fn address_at(&self, spec: &ProxyGroupSpec, port: i32) -> String {
+        format!("{}://{}.{}.svc:{port}", scheme(spec), self.object_name(), self.namespace)
     }
 }
 
@@ -193,6 +195,11 @@ fn selector(proxies: &ProxyIdentity) -> LabelSelector {
     LabelSelector { match_labels: Some(proxies.selector()), match_expressions: None }
 }
 
+/// What the proxies speak to clients.
+fn scheme(spec: &ProxyGroupSpec) -> &'static str {
+    if tls::client(spec).is_some() { "https" } else { "http" }
+}
+
 fn service_port(spec: &ProxyGroupSpec) -> i32 {
     spec.service.as_ref().and_then(|service| service.port).unwrap_or(CLIENT_PORT)
 }
@@ -207,7 +214,7 @@ fn service(proxies: &ProxyIdentity, spec: &ProxyGroupSpec, template: &PodTemplat
         ServiceType::LoadBalancer => "LoadBalancer",
     };
     let client = ServicePort {
-        name: Some("http".into()),
+        name: Some(scheme(spec).into()),
         port: service_port(spec),
         node_port: asked.node_port,
         target_port: Some(IntOrString::String(pods::CLIENT.into())),

@@ -10,7 +10,7 @@ use k8s_openapi::{
     apimachinery::pkg::{apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
 };
 
-use super::{ListenerPort, ProxyIdentity, selector};
+use super::{ListenerPort, ProxyIdentity, selector, tls};
 use crate::{
     api::{Image, ProxyGroupSpec, ProxyPodSpec},
     desired::{
@@ -79,7 +79,11 @@ pub fn render(
     let mut labels = user.labels;
     labels.extend(proxies.labels());
     let source = image_source(pod.image.as_ref(), own_image);
-    let args = arguments(proxies, listeners, sleep, timeout);
+    let image_pull_secrets = source.pull_secrets.clone();
+    let args = arguments(proxies, listeners, sleep, timeout).into_iter().chain(tls::arguments(spec)).collect();
+    let mut container = container(&pod, source, args, listeners);
+    let mounts = tls::mounted(spec).into_iter().map(|secret| mount(secret.volume, secret.directory));
+    container.volume_mounts.get_or_insert_default().extend(mounts);
     let grace = (sleep + timeout).as_secs() + 10;
     let template = PodTemplateSpec {
         metadata: Some(ObjectMeta {
@@ -88,8 +92,8 @@ pub fn render(
             ..ObjectMeta::default()
         }),
         spec: Some(PodSpec {
-            image_pull_secrets: source.pull_secrets.clone(),
-            containers: vec![container(&pod, source, args, listeners)],
+            image_pull_secrets,
+            containers: vec![container],
             service_account_name: Some(proxies.object_name()),
             enable_service_links: Some(false),
             security_context: Some(pod_security(PROXY_USER)),
@@ -101,7 +105,7 @@ pub fn render(
                 label_selector: Some(selector(proxies)),
                 ..TopologySpreadConstraint::default()
             }]),
-            volumes: Some(volumes(proxies)),
+            volumes: Some(volumes(proxies, spec)),
             ..PodSpec::default()
         }),
     };
@@ -192,8 +196,8 @@ fn mount(name: &str, path: &str) -> VolumeMount {
     VolumeMount { name: name.into(), mount_path: path.into(), read_only: Some(true), ..VolumeMount::default() }
 }
 
-fn volumes(proxies: &ProxyIdentity) -> Vec<Volume> {
-    vec![
+fn volumes(proxies: &ProxyIdentity, spec: &ProxyGroupSpec) -> Vec<Volume> {
+    let own = [
         Volume {
             name: "routing".into(),
             // The copy on disk lets a proxy start while the API server is away. Optional: a proxy may be there first.
@@ -212,5 +216,6 @@ fn volumes(proxies: &ProxyIdentity) -> Vec<Volume> {
             }),
             ..Volume::default()
         },
-    ]
+    ];
+    own.into_iter().chain(tls::mounted(spec).into_iter().map(tls::Mounted::into_volume)).collect()
 }
