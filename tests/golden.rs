@@ -58,7 +58,7 @@ fn a_cluster_without_workers() {
 
 #[test]
 fn proxies_of_defaults() {
-    compare("proxies-defaults", &proxies_golden("gateway: {name: prod}"));
+    compare("proxies-defaults", &proxies_golden("gateway: {name: prod}", "{}"));
 }
 
 #[test]
@@ -78,7 +78,9 @@ template:
     resources: {cpu: "1", memory: 512Mi}
     preStop: {sleepSeconds: 15}
     drain: {timeout: 5m}
+    security: {tls: {client: {secretRef: {name: edge-tls}, clientAuth: {caSecretRef: {name: clients, key: roots.pem}}}}}
 "#,
+            "{listeners: [{name: etl, port: 8082}, {name: bi, port: 8081, source: superset, clientTags: [slow]}]}",
         ),
     );
 }
@@ -102,6 +104,9 @@ externalUrl: https://example.com/trino
 proxyMode: ProxyFirstCall
 trustedProxies: [10.0.0.0/8]
 allowedHosts: [example.com]
+listeners:
+- {name: bi, port: 8081, source: superset, clientTags: [slow]}
+- {name: etl, port: 8082}
 routing:
   rules:
   - {name: bi, when: 'query.source == "superset"', to: {groups: [{name: adhoc, weight: 9}, {name: missing}]}}
@@ -182,15 +187,17 @@ fn cluster_golden(spec: &str) -> String {
     text
 }
 
-fn proxies_golden(spec: &str) -> String {
+fn proxies_golden(spec: &str, gateway: &str) -> String {
     let spec: ProxyGroupSpec = parse(spec);
+    let listeners = proxy_group::listener_ports(&parse(gateway));
     let proxies = ProxyIdentity {
         namespace: "trino".into(),
         gateway: spec.gateway.name.clone(),
         owner: owner("ProxyGroup", "edge"),
     };
-    let revision = proxy_revision(&spec);
-    let rendered = proxy_group::render(&proxies, &spec, "registry.example.com:5000/warren:0.1.0").expect("renders");
+    let revision = proxy_revision(&spec, &listeners);
+    let image = "registry.example.com:5000/warren:0.1.0";
+    let rendered = proxy_group::render(&proxies, &spec, &listeners, image).expect("renders");
     let objects = proxy_group::objects(&proxies, &spec, &revision, &rendered).expect("the proxy");
     let ProxyObjects { revision, service_account, role, role_binding, service, disruption_budget, deployment } =
         objects;

@@ -38,7 +38,7 @@ pub struct TrinoGatewaySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paused: Option<bool>,
     /// The address that clients use, for example `https://trino.example.com`; Trino's answers then carry it, whatever the
-    /// client's `Host` says. It may have a path, such as `https://example.com/trino`, if a proxy before the gateway serves
+    /// client's `Host` says. `https` where clients speak that, be it to the proxies or to something before them. It may have a path, such as `https://example.com/trino`, if a proxy before the gateway serves
     /// it below one. Default: the `Host` of each request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 300))]
@@ -58,12 +58,47 @@ pub struct TrinoGatewaySpec {
     #[schemars(length(max = 64), inner(length(min = 1, max = 253)), extend("x-kubernetes-list-type" = "set"))]
     #[x_kube(validation = Rule::new(HOSTS_RULE).message("spec.allowedHosts: each is a host such as trino.example.com or *.example.com, without a port"))]
     pub allowed_hosts: Vec<String>,
+    /// More ports of the gateway, under names that rules may ask for (`request.listener == "bi"`). All of its ProxyGroups
+    /// listen there, and their Services have these ports. To add, remove or rename one, or to change its port, replaces the
+    /// proxies one by one; running queries go on through the others. But a port that goes is gone for the queries that
+    /// came through it, too, unless `externalUrl` leads them elsewhere: add the new one first. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    #[x_kube(validation = Rule::new("self.all(one, self.exists_one(other, other.port == one.port))").message("spec.listeners: two have the same port; each needs one of its own"))]
+    pub listeners: Vec<Listener>,
     /// The TrinoClusterGroups of this namespace that stand behind the gateway. Default: all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub groups: Option<GroupSelection>,
     /// Where queries go.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub routing: Option<GatewayRouting>,
+}
+
+/// One more port of a gateway, and what rules see of the requests that come to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Listener {
+    /// Name of the listener, for example `bi`; rules see it as `request.listener`, and the Services' port has it.
+    #[schemars(length(min = 1, max = 15))]
+    #[x_kube(validation = Rule::new("self.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$') && !self.contains('--')").message("spec.listeners: name must be at most 15 characters of a-z, 0-9 and '-', beginning with a letter, not ending with '-' and without '--': a port of the Service has it"))]
+    #[x_kube(validation = Rule::new("!(self in ['client', 'admin', 'http', 'https'])").message("spec.listeners: client, admin, http and https are names of the proxies' own ports; choose another"))]
+    pub name: String,
+    /// Port of the proxies and of their Services, 1024 to 65535, but not 8080 (for clients) and 9090 (administration).
+    #[schemars(range(min = 1024, max = 65535))]
+    #[x_kube(validation = Rule::new("self != 8080 && self != 9090").message("spec.listeners: port 8080 is the proxies' own for clients and 9090 that for administration; choose another"))]
+    pub port: i32,
+    /// What rules see as `query.source` of requests that come here and name none, for example `superset`. It is for rules
+    /// alone: Trino gets the request as it came. Most clients name one by themselves. Restarts nothing. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 200))]
+    #[x_kube(validation = Rule::new("!self.startsWith(' ') && !self.endsWith(' ')").message("spec.listeners: source must neither begin nor end with a blank"))]
+    pub source: Option<String>,
+    /// What rules see as `query.tags` of requests that come here and have none, for example `[bi]`. It is for rules alone:
+    /// Trino gets the request as it came, and its resource groups see no tag. Restarts nothing. Default: none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(min = 1, max = 100)), extend("x-kubernetes-list-type" = "set"))]
+    #[x_kube(validation = Rule::new("self.all(tag, tag.matches('^[^ ,]([^,]*[^ ,])?$'))").message("spec.listeners: clientTags: a tag has no comma, and neither begins nor ends with a blank"))]
+    pub client_tags: Vec<String>,
 }
 
 /// An address without a path: a name, an IPv4 address, or an IPv6 address in brackets; then maybe a port.

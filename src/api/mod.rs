@@ -20,7 +20,7 @@ pub use cluster::{
 };
 pub use conditions::{ConditionType, Conditions, READY, RECONCILING, STALLED};
 pub use gateway::{
-    GroupSelection, GroupSummary, LabelSelection, RoutingTableStatus, TrinoGateway, TrinoGatewaySpec,
+    GroupSelection, GroupSummary, LabelSelection, Listener, RoutingTableStatus, TrinoGateway, TrinoGatewaySpec,
     TrinoGatewayStatus,
 };
 pub use group::{
@@ -29,8 +29,8 @@ pub use group::{
 };
 pub use pod::{Image, PullPolicy, PullSecret, Resources, TemplateMetadata};
 pub use proxy_group::{
-    Drain, GatewayReference, PreStop, ProxyGroup, ProxyGroupSpec, ProxyGroupStatus, ProxyPodSpec, ProxyService,
-    ProxyTemplate, ServiceType,
+    ClientAuthentication, ClientTls, Drain, GatewayReference, ListenerStatus, PreStop, ProxyGroup, ProxyGroupSpec,
+    ProxyGroupStatus, ProxyPodSpec, ProxySecurity, ProxyService, ProxyTemplate, ProxyTls, SecretReference, ServiceType,
 };
 
 pub use routing::{

@@ -7,7 +7,13 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::pod::{FOREIGN_KEYS_RULE, Image, QUALIFIED_KEYS_RULE, Resources, TemplateMetadata, annotations_schema};
+use super::{
+    group::SecretKeyReference,
+    pod::{
+        FOREIGN_KEYS_RULE, Image, QUALIFIED_KEYS_RULE, Resources, SECRET_NAME_RULE, TemplateMetadata,
+        annotations_schema,
+    },
+};
 
 /// The proxies of a gateway: clients connect to them, and any of them serves any request of any query.
 #[derive(CustomResource, Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
@@ -78,7 +84,7 @@ pub struct ProxyService {
     /// Type of the Service. (The CRD has the type's text.)
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub type_: Option<ServiceType>,
-    /// Port of the Service. Default: 8080.
+    /// Port of the Service for clients; no listener of the gateway may have the same. Default: 8080.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub port: Option<i32>,
@@ -136,6 +142,9 @@ pub struct ProxyPodSpec {
     /// How a proxy that stops finishes what it has begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain: Option<Drain>,
+    /// How the proxies' connections are secured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub security: Option<ProxySecurity>,
 }
 
 /// What a proxy waits for before it stops.
@@ -160,6 +169,58 @@ pub struct Drain {
     pub timeout: Option<String>,
 }
 
+/// How the proxies' connections are secured.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProxySecurity {
+    /// TLS of the proxies' connections.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ProxyTls>,
+}
+
+/// TLS of the proxies' connections.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProxyTls {
+    /// TLS to clients, on the port for clients and on those of the gateway's listeners; plain HTTP is refused there then.
+    /// To give or to remove it replaces the proxies one by one, and in between some speak the one and some the other: make
+    /// a second ProxyGroup and move the clients, if they must not notice. Default: plain HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<ClientTls>,
+}
+
+/// TLS to clients.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientTls {
+    /// The proxies' certificate and its key: a Secret of type `kubernetes.io/tls`, with `tls.crt` (the certificate, and
+    /// behind it those between it and its CA) and `tls.key`, in PEM. A renewed certificate restarts nothing: it is shown to
+    /// new connections within some two minutes. Another name replaces the proxies one by one.
+    pub secret_ref: SecretReference,
+    /// That clients must show a certificate, too. Default: none is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_auth: Option<ClientAuthentication>,
+}
+
+/// A Secret in the same namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SecretReference {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(SECRET_NAME_RULE).message("secretRef.name must be the name of a Secret: 1 to 253 characters of a-z, 0-9, '-' and '.', with a letter or digit at both ends"))]
+    pub name: String,
+}
+
+/// Which certificates of clients let them in. Who a query's user is does not follow from them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientAuthentication {
+    /// The CA certificates, in PEM, to one of which a client's certificate must chain up; clients without one are refused.
+    /// Renewed ones restart nothing.
+    pub ca_secret_ref: SecretKeyReference,
+}
+
 /// What is known of a ProxyGroup.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -182,6 +243,10 @@ pub struct ProxyGroupStatus {
     /// Where clients inside the Kubernetes cluster connect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
+    /// Where clients inside the Kubernetes cluster connect to the gateway's further listeners.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub listeners: Vec<ListenerStatus>,
     /// The proxies' image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
@@ -193,4 +258,14 @@ pub struct ProxyGroupStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
+}
+
+/// A further listener of the gateway, as these proxies serve it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ListenerStatus {
+    /// Name of the listener.
+    pub name: String,
+    /// Where clients inside the Kubernetes cluster connect to it.
+    pub address: String,
 }

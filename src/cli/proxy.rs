@@ -68,7 +68,8 @@ pub(super) struct Arguments {
     /// CA that clients' certificates must chain up to; clients without one are refused.
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_client_ca: Option<PathBuf>,
-    /// Further addresses for clients, under names that routing rules may ask for.
+    /// A further address for clients, under a name that routing rules may ask for; may be repeated. It wins over that of
+    /// the same name in `listeners` of --config.
     #[arg(long, value_name = "NAME=ADDR", value_parser = parse_listener)]
     listen: Vec<(String, SocketAddr)>,
     /// Threads that serve clients, each with its own listener and connections [default: one per core].
@@ -125,13 +126,14 @@ enum Followed {
 async fn serve(arguments: Arguments) -> Result<(), Failure> {
     let followed = open(&arguments).await?;
     let standalone = match &followed {
-        Followed::File(_, standalone) => Some(standalone.listen),
+        Followed::File(_, standalone) => Some(standalone.listen.clone()),
         Followed::ConfigMap(..) => None,
     };
+    let further = further(&arguments, standalone.as_ref());
     let (client, admin_address) = addresses(&arguments, standalone);
     let settings = settings(&arguments);
     let tls = tls(&arguments).map_err(Failure::Usage)?;
-    let doors = doors(client, &arguments.listen, tls.as_ref(), settings.shards)?;
+    let doors = doors(client, &further, tls.as_ref(), settings.shards)?;
     let admins = TcpListener::bind(admin_address)
         .await
         .with_context(|| format!("{admin_address} cannot be listened on; choose another with --listen-admin"))
@@ -293,11 +295,19 @@ async fn follow_tables(followed: Followed, publisher: Publisher, done: Cancellat
 /// Where to listen: a flag wins over the file, the file over the default. Alone on a machine, the admin port is local.
 fn addresses(arguments: &Arguments, standalone: Option<Listen>) -> (SocketAddr, SocketAddr) {
     let admin_host = if standalone.is_some() { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
-    let Listen { client, admin } = standalone.unwrap_or_default();
+    let Listen { client, admin, further: _ } = standalone.unwrap_or_default();
     (
         arguments.listen_client.or(client).unwrap_or_else(|| (Ipv4Addr::UNSPECIFIED, CLIENT_PORT).into()),
         arguments.listen_admin.or(admin).unwrap_or_else(|| (admin_host, ADMIN_PORT).into()),
     )
+}
+
+/// The further listeners: those of the flags, and those of the file whose names no flag has.
+fn further(arguments: &Arguments, standalone: Option<&Listen>) -> Vec<(String, SocketAddr)> {
+    let flags = &arguments.listen;
+    let of_file = standalone.iter().flat_map(|listen| &listen.further);
+    let unnamed = of_file.filter(|(name, _)| !flags.iter().any(|(flag, _)| flag == name));
+    flags.iter().chain(unnamed).cloned().collect()
 }
 
 fn admin_of(proxy: &Proxy, metrics: Metrics, credentials: Option<PathBuf>) -> Admin {

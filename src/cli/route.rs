@@ -93,7 +93,7 @@ enum Output {
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let Arguments { command: Command::Explain(explain) } = arguments;
     let router = open(&explain.source).map_err(Failure::Usage)?;
-    let explanation = router.explain(&explain.facts(), explain.draw, Pick::default(), |_| Some(Load::default()));
+    let explanation = router.explain(&explain.facts(&router), explain.draw, Pick::default(), |_| Some(Load::default()));
     let text = match explain.output {
         Output::Text => Text { explanation: &explanation, said_sql: explain.sql.is_some() }.to_string(),
         Output::Json => {
@@ -123,7 +123,7 @@ fn read_table(file: &Path) -> anyhow::Result<RoutingTable> {
 }
 
 impl Explain {
-    fn facts(&self) -> Facts {
+    fn facts(&self, router: &Router) -> Facts {
         let mut headers = HeaderMap::new();
         for (name, value) in &self.headers {
             headers.append(name, value.clone());
@@ -137,7 +137,7 @@ impl Explain {
             now: self.time.unwrap_or_else(Timestamp::now),
         };
         let statement = self.sql.clone().map_or(Statement::Unread(Unread::NotAsked), Statement::Text);
-        Facts::of(&headers, origin, statement)
+        router.facts(&headers, origin, statement)
     }
 }
 
@@ -261,6 +261,7 @@ mod tests {
 
     fn text(line: &[&str]) -> String {
         let table = json!({
+            "listeners": [{"name": "nightly", "source": "airflow"}],
             "groups": [
                 {"name": "etl", "clusters": [{"name": "e1", "url": "http://e1"}, {"name": "e2", "url": "http://e2"}]},
                 {"name": "adhoc", "clusters": [{"name": "old", "url": "http://a1", "serving": "Draining"}]},
@@ -274,7 +275,8 @@ mod tests {
         let router = Router::compile(serde_json::from_value(table).unwrap()).unwrap();
         let line = ["explain", "--config", "x"].iter().chain(line);
         let Line { explain } = Line::try_parse_from(line).unwrap();
-        let explanation = router.explain(&explain.facts(), explain.draw, Pick::default(), |_| Some(Load::default()));
+        let explanation =
+            router.explain(&explain.facts(&router), explain.draw, Pick::default(), |_| Some(Load::default()));
         Text { explanation: &explanation, said_sql: explain.sql.is_some() }.to_string()
     }
 
@@ -291,6 +293,7 @@ Clusters, in the order in which they are tried:
 RoundRobin: it is the turn of e1; the next query begins with the next one
 ";
         assert_eq!(text(&["--header", "X-Trino-Source: airflow"]), expected);
+        assert_eq!(text(&["--listener", "nightly"]), expected, "the listener presets the source");
     }
 
     #[test]

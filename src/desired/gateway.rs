@@ -14,7 +14,7 @@ use super::{
 use crate::{
     api::{self, GroupSelection, Properties, ServingIntent, TrinoCluster, TrinoClusterGroup, TrinoGatewaySpec},
     routing::{
-        Cluster, Group, ProxyMode, ROUTING_TABLE_FORMAT, RoutingTable, Serving, Strategy, TableError,
+        Cluster, Group, Listener, ProxyMode, ROUTING_TABLE_FORMAT, RoutingTable, Serving, Strategy, TableError,
         codec::{EncodedTable, TABLE_GZIP_KEY, TABLE_KEY},
     },
 };
@@ -61,10 +61,15 @@ pub fn routing_table(spec: &TrinoGatewaySpec, namespace: &str, groups: &[GroupIn
         },
         trusted_proxies: spec.trusted_proxies.clone(),
         allowed_hosts: spec.allowed_hosts.clone(),
+        listeners: spec.listeners.iter().map(listener).collect(),
         groups: table_groups,
         routing,
         certificates,
     }
+}
+
+fn listener(api::Listener { name, port: _, source, client_tags }: &api::Listener) -> Listener {
+    Listener { name: name.clone(), source: source.clone(), client_tags: client_tags.clone() }
 }
 
 fn group_entry(namespace: &str, input: &GroupInput<'_>, certificates: &mut BTreeMap<String, String>) -> Group {

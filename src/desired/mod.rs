@@ -17,6 +17,9 @@ mod quantity;
 mod revision;
 mod rules;
 
+/// Key of a CA certificate in a Secret, where the user names no other.
+pub const CA_KEY: &str = "ca.crt";
+
 pub use drain::{DrainTerms, InvalidDrain, drain_terms};
 pub use duration::{InvalidDuration, parse_duration};
 pub use quantity::{InvalidQuantity, bytes, same_quantity};

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use super::proxy_group::ListenerPort;
 use crate::api::{ProxyGroupSpec, TrinoClusterSpec};
 
 /// The first 10 hexadecimal digits of the SHA-256 of what the user wrote, defaults left out.
@@ -81,9 +82,11 @@ pub fn cluster_revision(spec: &TrinoClusterSpec) -> Revision {
     Revision::of(serde_json::to_value(spec).expect("a spec is JSON by its type"))
 }
 
-/// The revision of a ProxyGroup: its pods alone.
-pub fn proxy_revision(spec: &ProxyGroupSpec) -> Revision {
-    let written = serde_json::json!({"gateway": spec.gateway, "template": spec.template});
+/// The revision of a ProxyGroup: its pods alone, with the ports of its gateway's listeners.
+pub fn proxy_revision(spec: &ProxyGroupSpec, listeners: &[ListenerPort]) -> Revision {
+    // No listeners are none that the user wrote: what is null is left out.
+    let listeners = (!listeners.is_empty()).then_some(listeners);
+    let written = serde_json::json!({"gateway": spec.gateway, "template": spec.template, "listeners": listeners});
     Revision::of(written)
 }
 

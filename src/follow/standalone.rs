@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Error, Publisher, read::Seen};
 use crate::routing::{
-    Cluster, ClusterName, ExternalRouter, Group, OnUnknown, ProxyMode, ROUTING_TABLE_FORMAT, Reject, RoutingTable,
-    Rule, Rules, Serving, Strategy, Target, WeightedGroup,
+    Cluster, ClusterName, ExternalRouter, Group, Listener, OnUnknown, ProxyMode, ROUTING_TABLE_FORMAT, Reject,
+    RoutingTable, Rule, Rules, Serving, Strategy, Target, WeightedGroup,
 };
 
 /// How often the files are compared with what they held.
@@ -34,13 +34,16 @@ pub struct Standalone {
 }
 
 /// Where a standalone proxy listens.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Listen {
     /// For clients of Trino.
     pub client: Option<SocketAddr>,
     /// For probes, metrics and status.
     pub admin: Option<SocketAddr>,
+    /// For clients too, under names that rules may ask for; from the file's `listeners`.
+    #[serde(skip)]
+    pub further: Vec<(String, SocketAddr)>,
 }
 
 #[derive(Deserialize)]
@@ -55,9 +58,21 @@ struct FileForm {
     trusted_proxies: Vec<String>,
     #[serde(default)]
     allowed_hosts: Vec<String>,
+    #[serde(default)]
+    listeners: Vec<ListenerForm>,
     groups: Vec<GroupForm>,
     #[serde(default)]
     routing: RulesForm,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ListenerForm {
+    name: String,
+    address: SocketAddr,
+    source: Option<String>,
+    #[serde(default)]
+    client_tags: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -133,6 +148,12 @@ struct WeightedForm {
     weight: Option<u32>,
 }
 
+impl From<ListenerForm> for Listener {
+    fn from(ListenerForm { name, address: _, source, client_tags }: ListenerForm) -> Self {
+        Self { name, source, client_tags }
+    }
+}
+
 impl From<RulesForm> for Rules {
     fn from(RulesForm { rules, external, default, fallback }: RulesForm) -> Self {
         Self {
@@ -197,7 +218,7 @@ pub async fn follow_file(file: PathBuf, initial: Standalone, mut publisher: Publ
         seen = now_seen;
         let Some(read) = change else { continue };
         if read.as_ref().is_ok_and(|(now, _)| *now != listen) {
-            tracing::warn!(origin, "a change of listen takes effect at the next start");
+            tracing::warn!(origin, "a change of where to listen takes effect at the next start");
         }
         publisher.offer(&origin, read.map(|(_, table)| table));
     }
@@ -221,13 +242,16 @@ fn read(file: &Path, seen: &mut Seen) -> Read {
         // Without its excerpt: one line, for logs too.
         fault: error.without_snippet().to_string(),
     })?;
-    let FileForm { listen, external_url, proxy_mode, trusted_proxies, allowed_hosts, groups, routing } = form;
+    let FileForm { mut listen, external_url, proxy_mode, trusted_proxies, allowed_hosts, listeners, groups, routing } =
+        form;
+    listen.further = listeners.iter().map(|listener| (listener.name.clone(), listener.address)).collect();
     let mut table = RoutingTable {
         format: ROUTING_TABLE_FORMAT,
         external_url,
         proxy_mode,
         trusted_proxies,
         allowed_hosts,
+        listeners: listeners.into_iter().map(Listener::from).collect(),
         groups: Vec::with_capacity(groups.len()),
         routing: routing.into(),
         certificates: BTreeMap::new(),
@@ -319,7 +343,8 @@ routing:
         let directory = Directory::new("whole");
         directory.write("ca.pem", CA);
         let read = Standalone::read(&directory.write("warren.yaml", YAML)).unwrap();
-        assert_eq!(read.listen, Listen { client: Some("127.0.0.1:8080".parse().unwrap()), admin: None });
+        let client = Some("127.0.0.1:8080".parse().unwrap());
+        assert_eq!(read.listen, Listen { client, ..Listen::default() });
         let green = &read.table.groups[0].clusters[1];
         assert_eq!(read.table.certificates[green.ca.as_ref().unwrap()], CA);
         assert_eq!(read.table.groups[0].clusters[0].ca, None);
@@ -335,6 +360,9 @@ externalUrl: https://example.com/trino
 proxyMode: ProxyFirstCall
 trustedProxies: [10.0.0.0/8]
 allowedHosts: [example.com]
+listeners:
+- {name: bi, address: '127.0.0.1:8081', source: superset, clientTags: [slow]}
+- {name: plain, address: '[::1]:8082'}
 groups:
 - name: adhoc
   strategy: LeastQueries
@@ -345,11 +373,14 @@ routing:
   - {name: no-drop, when: query.type == 'DROP', reject: {message: No., onUnknown: Pass}}
   fallback: {groups: [{name: adhoc}]}
 ";
-        let table = Standalone::read(&directory.write("warren.yaml", yaml)).unwrap().table;
+        let Standalone { listen, table, .. } = Standalone::read(&directory.write("warren.yaml", yaml)).unwrap();
+        let further = [("bi", "127.0.0.1:8081"), ("plain", "[::1]:8082")];
+        assert_eq!(listen.further, further.map(|(name, address)| (name.to_owned(), address.parse().unwrap())));
         // What the file says, in the words of the table that the operator publishes.
         let same = serde_json::json!({
             "format": 1, "externalUrl": "https://example.com/trino", "proxyMode": "ProxyFirstCall",
             "trustedProxies": ["10.0.0.0/8"], "allowedHosts": ["example.com"],
+            "listeners": [{"name": "bi", "source": "superset", "clientTags": ["slow"]}, {"name": "plain"}],
             "groups": [{"name": "adhoc", "strategy": "LeastQueries", "clusters": [{"name": "blue",
                 "url": "http://127.0.0.1:1", "clientUrl": "https://blue.example.com", "weight": 3, "serving": "Active"}]}],
             "routing": {
@@ -364,7 +395,7 @@ routing:
         crate::routing::Router::compile(table).unwrap();
         let misspelt = yaml.replace("onUnknown", "onUnkown");
         let error = Standalone::read(&directory.write("warren.yaml", &misspelt)).unwrap_err().to_string();
-        assert!(error.contains("unknown field `onUnkown`") && error.contains("line 13"), "{error}");
+        assert!(error.contains("unknown field `onUnkown`") && error.contains("line 16"), "{error}");
     }
 
     #[test]

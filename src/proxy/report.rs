@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{backend::Backend, fleet::Fleet, gateway::Gateway, health};
 
-use crate::routing::{EndedQuery, Facts, LiveCluster, LiveQuery, LiveReport, Origin, Pick, Serving, Statement, Unread};
+use crate::routing::{EndedQuery, LiveCluster, LiveQuery, LiveReport, Origin, Pick, Serving, Statement, Unread};
 
 /// The most live queries of one cluster that are listed by name; how many there are is always told.
 const MOST_LISTED: usize = 10_000;
@@ -142,7 +142,7 @@ pub(super) fn explain(gateway: &Gateway, asked: &[u8]) -> Result<Value, String> 
     let origin = Origin { remote, listener, port, host, sni, now };
     let statement = sql.map_or(Statement::Unread(Unread::NotAsked), Statement::Text);
     let pick = Pick { turn: 0, random: rand::random() };
-    let facts = Facts::of(&map, origin, statement);
+    let facts = fleet.router.facts(&map, origin, statement);
     let explanation = fleet.router.explain(&facts, rand::random(), pick, |name| fleet.load(name));
     serde_json::to_value(explanation).map_err(|error| error.to_string())
 }

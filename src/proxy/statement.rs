@@ -65,7 +65,7 @@ async fn decide(ask: &mut Ask<'_>, headers: &mut HeaderMap, text: &Kept) -> Resu
     }
     let reads = router.reads_sql() || external.is_some();
     let statement = if reads { read(ask, text).await? } else { Statement::Unread(Unread::NotAsked) };
-    let facts = Facts::of(headers, origin(ask, headers), statement);
+    let facts = router.facts(headers, origin(ask, headers), statement);
     let Decision { rule, outcome, faults } = router.decide(&facts, draw);
     for fault in faults {
         let request = ask.observation.id();

@@ -17,6 +17,7 @@ use crate::{
         TrinoGatewayStatus,
     },
     desired::{
+        CA_KEY,
         gateway::{self, GroupInput, config_map_name},
         group::GroupIdentity,
         labels::{GROUP, OWNER_UID},
@@ -26,9 +27,6 @@ use crate::{
         codec::{TABLE_GZIP_KEY, TABLE_KEY},
     },
 };
-
-/// Key of a CA certificate in a Secret, where the user names no other.
-pub(super) const CA_KEY: &str = "ca.crt";
 
 const RESYNC: Duration = Duration::from_mins(10);
 const SECRET_RETRY: Duration = Duration::from_secs(15);

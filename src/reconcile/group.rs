@@ -25,7 +25,7 @@ use crate::{
         TrinoClusterGroup, TrinoClusterGroupStatus,
     },
     desired::{
-        cluster_revision,
+        CA_KEY, cluster_revision,
         group::{self, GroupIdentity},
         labels::{self, FORCE_REMOVAL, GROUP, OWNER_UID, selector_text},
     },
@@ -183,7 +183,7 @@ async fn missing_secret(
         let Some(reference) = &external.ca_secret_ref else { continue };
         let step = format!("read Secret {:?}", reference.name);
         let secret = secrets.get_opt(&reference.name).await.map_err(Error::api(step))?;
-        let key = reference.key.as_deref().unwrap_or(super::gateway::CA_KEY);
+        let key = reference.key.as_deref().unwrap_or(CA_KEY);
         let field = format!("spec.external[{}].caSecretRef", external.name);
         let fault = match secret {
             None => format!("{field}: there is no Secret {:?} in namespace {namespace:?}; create it", reference.name),

@@ -4,29 +4,32 @@ use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::{
     apps::v1::{ControllerRevision, Deployment},
-    core::v1::Pod,
+    core::v1::{Pod, Secret},
 };
-use kube::{Resource, ResourceExt, runtime::controller::Action};
+use kube::{Api, Resource, ResourceExt, runtime::controller::Action};
 
 use super::{
     apply::Applied,
     assess,
     context::Context,
     error::Error,
-    index::{Index, Watched},
-    rendered, secret_value, status,
+    index::{Index, Watched, label},
+    rendered, secret_value,
+    status::{self, HasStatus},
 };
 use crate::{
-    api::{Conditions, ProxyGroup, ProxyGroupStatus, TrinoGateway},
+    api::{Conditions, ListenerStatus, ProxyGroup, ProxyGroupStatus, TrinoGateway},
     desired::{
         Revision,
-        labels::{PROXY_GROUP, selector_text},
-        proxy_group::{self, ProxyIdentity, ProxyObjects},
+        labels::{PROXY_GROUP, REVISION, selector_text},
+        proxy_group::{self, ListenerPort, NeededSecret, ProxyIdentity, ProxyObjects},
         proxy_revision,
     },
 };
 
 const RESYNC: Duration = Duration::from_mins(10);
+/// Secrets are not watched (that would take the right to read all of them), so a missing one is looked for again.
+const SECRET_RETRY: Duration = Duration::from_secs(15);
 
 /// Brings the proxies to what the spec asks for. A ProxyGroup that is deleted needs no help: its objects go with it.
 pub(super) async fn reconcile(proxies: Arc<ProxyGroup>, context: &Context) -> Result<Action, Error> {
@@ -34,23 +37,37 @@ pub(super) async fn reconcile(proxies: Arc<ProxyGroup>, context: &Context) -> Re
         return Ok(Action::await_change());
     }
     let identity = identity(&proxies);
-    let revision = proxy_revision(&proxies.spec);
+    let listeners = listeners(&identity, &context.index);
+    proxy_group::check_ports(&proxies.spec, &listeners)?;
+    let revision = proxy_revision(&proxies.spec, &listeners);
+    let missing = missing_secret(context, &proxies, &identity).await?;
+    if let Some(missing) = &missing
+        && !stands(&identity, &revision, &context.index)
+    {
+        // New proxies could not start: those that run stay as they are.
+        context.write_status(&*proxies, proxies.status.clone().unwrap_or_default(), missing).await?;
+        return Ok(Action::requeue(SECRET_RETRY));
+    }
     let name = identity.revision_name(&revision);
     let rendered = match rendered::kept(&context.index, &identity.namespace, &name)? {
         Some(rendered) => rendered,
-        None => proxy_group::render(&identity, &proxies.spec, &context.own_image)?,
+        None => proxy_group::render(&identity, &proxies.spec, &listeners, &context.own_image)?,
     };
     let objects =
         proxy_group::objects(&identity, &proxies.spec, &revision, &rendered).ok_or(Error::Incomplete(name))?;
     context.create_secret_once(&identity.secret(secret_value())).await?;
     let deployment = apply(context, objects).await?;
-    let conditions = conditions(&proxies, &deployment, &context.index, &identity.namespace);
-    let status = status_of(&proxies, &identity, &deployment, proxy_group::image(&rendered), &context.own_image);
+    let resync = if missing.is_some() { SECRET_RETRY } else { RESYNC };
+    let conditions = missing.unwrap_or_else(|| conditions(&proxies, &deployment, &context.index, &identity.namespace));
+    let status = ProxyGroupStatus {
+        listeners: listeners.iter().map(|listener| listener_status(&identity, &proxies, listener)).collect(),
+        ..status_of(&proxies, &identity, &deployment, proxy_group::image(&rendered), &context.own_image)
+    };
     context.write_status(&*proxies, status, &conditions).await?;
     if matches!(conditions, Conditions::Ready { .. }) {
         prune(context, &identity, &revision).await?;
     }
-    Ok(Action::requeue(RESYNC))
+    Ok(Action::requeue(resync))
 }
 
 /// Who `proxies` is.
@@ -60,6 +77,62 @@ pub(super) fn identity(proxies: &ProxyGroup) -> ProxyIdentity {
         gateway: proxies.spec.gateway.name.clone(),
         owner: proxies.controller_owner_ref(&()).expect("an object from the API server has a name and a UID"),
     }
+}
+
+/// The ports of the gateway's listeners; of one that is gone or paused, those that the proxies have.
+fn listeners(identity: &ProxyIdentity, index: &Index) -> Vec<ListenerPort> {
+    let gateway = TrinoGateway::named(index, &identity.namespace, &identity.gateway);
+    if let Some(gateway) = gateway.filter(|gateway| !gateway.is_paused()) {
+        return proxy_group::listener_ports(&gateway.spec);
+    }
+    let deployment = deployed(identity, index);
+    let template = deployment.as_ref().and_then(|deployment| Some(&deployment.spec.as_ref()?.template));
+    template.map(proxy_group::ports_of).unwrap_or_default()
+}
+
+fn listener_status(identity: &ProxyIdentity, proxies: &ProxyGroup, listener: &ListenerPort) -> ListenerStatus {
+    ListenerStatus { name: listener.name.clone(), address: identity.listener_address(&proxies.spec, listener) }
+}
+
+/// The condition for the first Secret that the proxies need and that is not there, or lacks a key. Of what it holds
+/// nothing is looked at.
+async fn missing_secret(
+    context: &Context,
+    proxies: &ProxyGroup,
+    identity: &ProxyIdentity,
+) -> Result<Option<Conditions>, Error> {
+    let namespace = &identity.namespace;
+    let secrets: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
+    for NeededSecret { field, name, keys } in proxy_group::needed_secrets(&proxies.spec) {
+        let secret = secrets.get_opt(&name).await.map_err(Error::api(format!("read Secret {name:?}")))?;
+        let lacks = |key: &&String| {
+            let data = secret.as_ref().and_then(|secret| secret.data.as_ref());
+            data.and_then(|data| data.get(*key)).is_none_or(|value| value.0.is_empty())
+        };
+        let fault = match (&secret, keys.iter().find(lacks)) {
+            (None, _) => format!("{field}: there is no Secret {name:?} in namespace {namespace:?}; create it"),
+            (Some(_), Some(key)) => format!("{field}: Secret {name:?} has no key {key:?}; add it there"),
+            (Some(_), None) => continue,
+        };
+        let message = format!("{fault}. The proxies that run stay as they are until then, and none can start");
+        let serving = deployed(identity, &context.index).is_some_and(|deployment| ready(&deployment) > 0);
+        return Ok(Some(Conditions::Stalled { serving, reason: "SecretNotFound", message }));
+    }
+    Ok(None)
+}
+
+/// Whether the proxies' Deployment is of `revision`.
+fn stands(identity: &ProxyIdentity, revision: &Revision, index: &Index) -> bool {
+    let deployment = deployed(identity, index);
+    deployment.is_some_and(|deployment| label(&*deployment, REVISION) == Some(revision.as_str()))
+}
+
+fn deployed(identity: &ProxyIdentity, index: &Index) -> Option<Arc<Deployment>> {
+    Deployment::named(index, &identity.namespace, &identity.object_name())
+}
+
+fn ready(deployment: &Deployment) -> i32 {
+    deployment.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or(0)
 }
 
 /// Applies all objects; what pods need comes before them.
@@ -110,7 +183,7 @@ fn status_of(
 
 fn conditions(proxies: &ProxyGroup, deployment: &Deployment, index: &Index, namespace: &str) -> Conditions {
     let asked = proxy_group::replicas(&proxies.spec);
-    let ready = deployment.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or(0);
+    let ready = ready(deployment);
     let serving = ready > 0;
     let gateway = &proxies.spec.gateway.name;
     if TrinoGateway::named(index, namespace, gateway).is_none() {

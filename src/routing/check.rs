@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::{
     Address, TableError,
     decision::Outcome,
-    table::{Cluster, ExternalRouter, RoutingTable, Target},
+    table::{Cluster, ExternalRouter, Listener, RoutingTable, Target},
 };
 use crate::trino::ClusterName;
 
@@ -160,6 +160,20 @@ pub(super) fn hosts(given: &[String]) -> Result<Vec<AllowedHost>, TableError> {
     };
     given.iter().enumerate().map(host).collect()
 }
+
+/// Checks that listeners can be told apart.
+pub(super) fn listeners(listeners: &[Listener]) -> Result<(), TableError> {
+    for (index, listener) in listeners.iter().enumerate() {
+        if listener.name.trim().is_empty() {
+            return Err(TableError::ListenerUnnamed(index));
+        }
+        if listeners[..index].iter().any(|other| other.name == listener.name) {
+            return Err(TableError::ListenerTwice(listener.name.clone()));
+        }
+    }
+    Ok(())
+}
+
 /// Checks where an external router is asked.
 pub(super) fn external_router(router: &ExternalRouter) -> Result<(), TableError> {
     let fault = || TableError::ExternalRouter(router.url.clone());

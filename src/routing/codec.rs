@@ -116,6 +116,7 @@ mod tests {
             proxy_mode: ProxyMode::default(),
             trusted_proxies: Vec::new(),
             allowed_hosts: Vec::new(),
+            listeners: Vec::new(),
             groups: vec![Group {
                 name: "adhoc".into(),
                 strategy: Strategy::RoundRobin,

@@ -36,6 +36,12 @@ pub enum TableError {
         /// What was given.
         given: String,
     },
+    /// A listener has no name.
+    #[error("listeners[{0}].name: every listener needs a name")]
+    ListenerUnnamed(usize),
+    /// Two listeners share one name.
+    #[error("listeners: the name {0:?} is given twice: names of listeners must differ")]
+    ListenerTwice(String),
     /// The external router cannot be asked there.
     #[error("routing.external.url: {0:?} must be http://host or https://host, with a port and a path or without")]
     ExternalRouter(String),

@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, fmt, net::IpAddr};
 use http::HeaderMap;
 use jiff::Timestamp;
 
+use super::table::Listener;
+
 /// The most entries of one list or map that are read: what a client sends shall not decide how long a rule takes.
 pub const MOST_ENTRIES: usize = 256;
 
@@ -13,9 +15,9 @@ pub const MOST_ENTRIES: usize = 256;
 pub struct Facts {
     /// `X-Trino-User`, as the client claims it.
     pub user: String,
-    /// `X-Trino-Source`.
+    /// `X-Trino-Source`, or what the listener presets.
     pub source: String,
-    /// `X-Trino-Client-Tags`.
+    /// `X-Trino-Client-Tags`, or what the listener presets.
     pub tags: Vec<String>,
     /// `X-Trino-Client-Info`.
     pub client_info: String,
@@ -101,6 +103,17 @@ impl Facts {
             headers: first_values(headers),
             origin,
             statement,
+        }
+    }
+
+    /// Puts what `listener` presets in where the client left it out.
+    pub(super) fn complete(&mut self, listener: &Listener) {
+        let Listener { name: _, source, client_tags } = listener;
+        if self.source.is_empty() {
+            self.source = source.clone().unwrap_or_default();
+        }
+        if self.tags.is_empty() {
+            self.tags.clone_from(client_tags);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
+use http::HeaderMap;
 use ipnet::IpNet;
 
 use super::{
@@ -9,7 +10,7 @@ use super::{
     check::{self, AllowedHost, Destination},
     decide::{self, Trial},
     decision::{Decision, Load, Outcome, Pick},
-    facts::Facts,
+    facts::{Facts, Origin, Statement},
     rule::CompiledRule,
     strategy,
     table::{Cluster, ROUTING_TABLE_FORMAT, RoutingTable, Serving},
@@ -41,6 +42,7 @@ impl Router {
         let external = table.external_url.as_deref().map(check_external_url).transpose()?;
         let trusted = check::networks(&table.trusted_proxies)?;
         let hosts = check::hosts(&table.allowed_hosts)?;
+        check::listeners(&table.listeners)?;
         if let Some(external) = &table.routing.external {
             check::external_router(external)?;
         }
@@ -89,6 +91,16 @@ impl Router {
     /// Whether a rule looks at the statement: it is then to be read before [`Router::decide`].
     pub fn reads_sql(&self) -> bool {
         self.rules.iter().any(CompiledRule::reads_sql)
+    }
+
+    /// What rules see of a query with these headers; what the client left out is what its listener presets.
+    pub fn facts(&self, headers: &HeaderMap, origin: Origin, statement: Statement) -> Facts {
+        let mut facts = Facts::of(headers, origin, statement);
+        let name = facts.origin.listener.as_deref();
+        if let Some(listener) = self.table.listeners.iter().find(|listener| name == Some(&*listener.name)) {
+            facts.complete(listener);
+        }
+        facts
     }
 
     /// What becomes of the query of `facts`. `draw`, from 0 to less than 1, falls on one of several weighted groups.
@@ -156,7 +168,7 @@ fn check_external_url(url: &str) -> Result<External, TableError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::routing::{Group, ProxyMode, Reject, Rule, Rules, Strategy, Target, WeightedGroup};
+    use crate::routing::{Group, Listener, ProxyMode, Reject, Rule, Rules, Strategy, Target, WeightedGroup};
 
     fn cluster(name: &str) -> Cluster {
         Cluster {
@@ -176,6 +188,7 @@ mod tests {
             proxy_mode: ProxyMode::default(),
             trusted_proxies: Vec::new(),
             allowed_hosts: Vec::new(),
+            listeners: Vec::new(),
             groups: vec![Group { name: "adhoc".into(), strategy: Strategy::RoundRobin, clusters }],
             routing: Rules { default: Some(Target::group("adhoc")), ..Rules::default() },
             certificates: std::collections::BTreeMap::new(),
@@ -336,6 +349,56 @@ mod tests {
         }
         let message = fault(|table| table.groups[0].clusters[1].client_url = Some("trino".into()));
         assert!(message.starts_with(r#"groups[adhoc].clusters[b].clientUrl: "trino" must be"#), "{message}");
+    }
+
+    fn listener(name: &str) -> Listener {
+        Listener { name: name.into(), source: Some("superset".into()), client_tags: vec!["bi".into(), "slow".into()] }
+    }
+
+    #[test]
+    fn a_fault_of_a_listener_names_it() {
+        assert_eq!(
+            fault(|table| table.listeners = vec![listener("bi"), listener(" ")]),
+            "listeners[1].name: every listener needs a name"
+        );
+        assert_eq!(
+            fault(|table| table.listeners = vec![listener("bi"), listener("bi")]),
+            r#"listeners: the name "bi" is given twice: names of listeners must differ"#
+        );
+    }
+
+    #[test]
+    fn a_listener_presets_what_the_client_left_out() {
+        let mut table = table(vec![]);
+        table.listeners = vec![listener("bi"), Listener { name: "bare".into(), ..Listener::default() }];
+        let router = Router::compile(table).expect("valid");
+        let facts = |at: Option<&str>, headers: &[(&'static str, &'static str)]| {
+            let origin = Origin {
+                remote: [10, 0, 0, 1].into(),
+                listener: at.map(str::to_owned),
+                port: 8081,
+                host: None,
+                sni: None,
+                now: jiff::Timestamp::UNIX_EPOCH,
+            };
+            let headers =
+                headers.iter().map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value")));
+            let statement = Statement::Unread(crate::routing::Unread::NotAsked);
+            let facts = router.facts(&headers.collect(), origin, statement);
+            (facts.source, facts.tags.join(" "))
+        };
+        let seen = |source: &str, tags: &str| (source.to_owned(), tags.to_owned());
+        assert_eq!(facts(Some("bi"), &[]), seen("superset", "bi slow"));
+        assert_eq!(
+            facts(Some("bi"), &[("x-trino-source", " "), ("x-trino-client-tags", ",")]),
+            seen("superset", "bi slow")
+        );
+        assert_eq!(facts(Some("bi"), &[("x-trino-source", "hue")]), seen("hue", "bi slow"));
+        assert_eq!(facts(Some("bi"), &[("x-presto-client-tags", "a")]), seen("superset", "a"));
+        for elsewhere in [None, Some("bare"), Some("other")] {
+            assert_eq!(facts(elsewhere, &[("x-trino-source", "hue")]), seen("hue", ""));
+            assert_eq!(facts(elsewhere, &[]), seen("", ""));
+        }
     }
 
     #[test]

@@ -33,6 +33,9 @@ pub struct RoutingTable {
     /// Names that clients may use in `Host`. Empty: any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowed_hosts: Vec<String>,
+    /// What rules see of requests that come to further listeners of the proxies.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub listeners: Vec<Listener>,
     /// Groups of clusters that answer the same queries.
     #[serde(default)]
     pub groups: Vec<Group>,
@@ -42,6 +45,21 @@ pub struct RoutingTable {
     /// CA certificates in PEM, once each, by the name that [`Cluster::ca`] gives (the operator uses the SHA-256).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub certificates: BTreeMap<String, String>,
+}
+
+/// What rules see of requests that come to one listener, where their clients leave it out. Trino gets the requests as
+/// they came.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Listener {
+    /// Name of the listener; unique in the table.
+    pub name: String,
+    /// The source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// The client's tags.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub client_tags: Vec<String>,
 }
 
 /// Clusters that answer the same queries.

@@ -87,6 +87,54 @@ rejected() { # SQL WORDS
   [[ $said == *"$2"* ]] || no "the refusal says: $said"
 }
 
+# A new self-signed certificate for the Service, and its key.
+certify() { # SECRET
+  local dir
+  dir=$(mktemp -d)
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj "/CN=$PROXY" \
+    -addext "subjectAltName=DNS:$PROXY" -keyout "$dir/tls.key" -out "$dir/tls.crt" 2>/dev/null
+  k create secret tls "$1" --cert="$dir/tls.crt" --key="$dir/tls.key" --dry-run=client -o yaml | k apply -f -
+  rm -r "$dir"
+}
+
+# Sends a statement to a port of the Service, whose name is the URL's host, and follows it to its end: the rows, then the
+# error's message. With a Secret, its certificate alone is trusted. A client that names no source.
+statement() ( # URL SQL [SECRET]
+  local url=$1 sql=$2 dir port page next trust=()
+  dir=$(mktemp -d)
+  touch "$dir/forward"
+  k port-forward "service/$PROXY" ":${url##*:}" >"$dir/forward" 2>&1 &
+  # shellcheck disable=SC2064 # the values of now
+  trap "kill $! 2>/dev/null; rm -r '$dir'" EXIT
+  for _ in {1..100}; do
+    port=$(sed -n 's/^Forwarding from 127.0.0.1:\([0-9]*\) .*/\1/p' "$dir/forward" | head -n 1)
+    [ -z "$port" ] || break
+    sleep 0.1
+  done
+  [ -n "$port" ] || no "no way to ${url##*:}: $(cat "$dir/forward")"
+  if [ -n "${3:-}" ]; then
+    k get secret "$3" -o json | jq -r '.data["tls.crt"]' | base64 -d >"$dir/trusted.pem"
+    trust=(--cacert "$dir/trusted.pem")
+  fi
+  ask() {
+    curl -sS --max-time 30 --connect-to "${url#*://}:127.0.0.1:$port" "${trust[@]}" -H 'X-Trino-User: demo' "$@"
+  }
+  page=$(ask --data "$sql" "$url/v1/statement")
+  while true; do
+    jq -c '.data[]?, (.error.message // empty)' <<<"$page"
+    next=$(jq -r '.nextUri // empty' <<<"$page")
+    [ -n "$next" ] || break
+    page=$(ask "$next")
+  done
+)
+
+# What a statement sent there comes to.
+answers() { # URL SQL WORDS [SECRET]
+  local said
+  said=$(statement "$1" "$2" "${4:-}" 2>&1) || no "$1 does not answer: $said"
+  [[ $said == *"$3"* ]] || no "$1 answers: $said"
+}
+
 nations() { query 'SELECT count(*) FROM tpch.tiny.nation' 25; }
 
 absent() { # OBJECT

@@ -2,6 +2,7 @@
 //! rests when there is nothing to do.
 
 mod drain;
+mod proxies;
 mod scene;
 mod server;
 

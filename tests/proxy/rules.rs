@@ -3,6 +3,7 @@
 use http::{Method, Request, StatusCode};
 use http_body_util::Full;
 use serde_json::{Value, json};
+use warren::proxy::Door;
 
 use crate::{
     coordinator::Coordinator,
@@ -59,6 +60,40 @@ async fn the_first_rule_that_matches_decides() {
     ] {
         assert_eq!(post(&gateway, headers, "SELECT 1").await["from"], cluster, "{headers:?}");
     }
+}
+
+#[tokio::test]
+async fn what_a_listener_presets_is_for_rules_alone_and_changes_with_the_table() {
+    let (blue, green) = (Coordinator::trino("blue").await, Coordinator::trino("green").await);
+    let door = Door::open("127.0.0.1:0".parse().unwrap(), 1).unwrap().remove(0).named("bi");
+    let table = |source: &str| {
+        let when = "query.source == 'superset' || 'slow' in query.tags";
+        json!({
+            "listeners": [{"name": "bi", "source": source}],
+            "groups": [
+                {"name": "adhoc", "clusters": [{"name": "blue", "url": blue.url()}]},
+                {"name": "etl", "clusters": [{"name": "green", "url": green.url()}]},
+            ],
+            "routing": {
+                "rules": [{"name": "bi", "when": when, "to": {"group": "etl"}}], "default": {"group": "adhoc"},
+            },
+        })
+    };
+    let gateway = Gateway::at(door, settings(), Some(table("superset")));
+    gateway.healthy("blue").await;
+    gateway.healthy("green").await;
+    assert_eq!(post(&gateway, &[], "SELECT 1").await["from"], "green");
+    assert!(!green.seen()[0].headers.contains_key("x-trino-source"), "Trino gets the request as it came");
+    assert_eq!(post(&gateway, &[("x-trino-source", "hue")], "SELECT 1").await["from"], "blue");
+    let asked = json!({"headers": {}, "listener": "bi"}).to_string();
+    assert!(gateway.proxy.explain(asked.as_bytes()).unwrap().to_string().contains("rule bi"));
+
+    gateway.reload(table("tableau")).await;
+    assert_eq!(post(&gateway, &[], "SELECT 1").await["from"], "blue");
+    let mut tagged = table("tableau");
+    tagged["listeners"][0]["clientTags"] = json!(["slow"]);
+    gateway.reload(tagged).await;
+    assert_eq!(post(&gateway, &[("x-trino-source", "hue")], "SELECT 1").await["from"], "green");
 }
 
 #[tokio::test]

@@ -62,12 +62,14 @@ fn free_port() -> u16 {
 async fn the_binary_serves_reloads_keeps_the_last_good_table_and_ends_on_sigterm() {
     let (blue, green) = (Coordinator::trino("blue").await, Coordinator::trino("green").await);
     let directory = Directory::new("standalone");
-    let (client, admin) = (free_port(), free_port());
+    let (client, admin, bi) = (free_port(), free_port(), free_port());
     let yaml = |name: &str, url: String| {
         format!(
             "listen: {{client: '127.0.0.1:{client}', admin: '127.0.0.1:{admin}'}}\n\
+             listeners: [{{name: bi, address: '127.0.0.1:{bi}', source: superset}}]\n\
              groups: [{{name: adhoc, clusters: [{{name: {name}, url: '{url}'}}]}}]\n\
-             routing: {{default: {{group: adhoc}}}}\n"
+             routing:\n  rules: [{{name: no-bi, when: query.source == 'superset', reject: {{message: Not here.}}}}]\n  \
+             default: {{group: adhoc}}\n"
         )
     };
     let file = directory.write("warren.yaml", &yaml("blue", blue.url()));
@@ -88,23 +90,32 @@ async fn the_binary_serves_reloads_keeps_the_last_good_table_and_ends_on_sigterm
             return line;
         }
     };
-    let post = || {
+    let post_at = |port: u16| {
         let statement = Full::new(Bytes::from_static(b"SELECT 'hidden'"));
         let request = Request::post("/v1/statement?secret=1").header("host", "a").header("x-trino-user", "alice");
-        send(([127, 0, 0, 1], client).into(), request.body(statement).unwrap())
+        send(([127, 0, 0, 1], port).into(), request.body(statement).unwrap())
     };
+    let post = || post_at(client);
     let admin = |path: &str| {
         let request = Request::get(path).header("host", "a").header("authorization", "Bearer s3cret");
         send(([127, 0, 0, 1], admin).into(), request.body(Empty::<Bytes>::new()).unwrap())
     };
 
     said("the cluster is healthy").await;
-    assert_eq!(admin("/readyz").await.status(), 200);
+    // A cluster may be found healthy before all threads serve.
+    let ready = async {
+        while admin("/readyz").await.status() != 200 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), ready).await.unwrap();
     assert_eq!(json(post().await).await["from"], "blue");
     let line = said("\"kind\":\"statement\"").await;
     assert!(line.contains("\"user\":\"alice\"") && line.contains("\"cluster\":\"blue\""), "{line}");
     assert!(!line.contains("hidden") && !line.contains("secret"), "{line}");
     assert_eq!(json(admin("/v1/status").await).await["clusters"][0]["health"], "healthy");
+    let refused = json(post_at(bi).await).await["error"]["message"].to_string();
+    assert!(refused.contains("Not here."), "{refused}");
 
     std::fs::write(&file, "groups: []\nroutng: {}\n").unwrap();
     let line = said("a routing table is refused").await;

@@ -224,6 +224,72 @@ const REFUSED: &[Refusal] = &[
         because: "spec.allowedHosts: each is a host such as trino.example.com or *.example.com, without a port",
     },
     Refusal {
+        case: "a listener without its port",
+        object: "spec: {listeners: [{name: bi}]}",
+        field: "spec.listeners[0].port",
+        because: "Required value",
+    },
+    Refusal {
+        case: "two listeners of one name",
+        object: "spec: {listeners: [{name: bi, port: 8081}, {name: bi, port: 8082}]}",
+        field: "spec.listeners[1]",
+        because: "Duplicate value: {\"name\":\"bi\"}",
+    },
+    Refusal {
+        case: "two listeners at one port",
+        object: "spec: {listeners: [{name: bi, port: 8081}, {name: etl, port: 8081}]}",
+        field: "spec.listeners",
+        because: "spec.listeners: two have the same port; each needs one of its own",
+    },
+    Refusal {
+        case: "a listener at the port for clients",
+        object: "spec: {listeners: [{name: bi, port: 8080}]}",
+        field: "spec.listeners[0].port",
+        because: "spec.listeners: port 8080 is the proxies' own for clients and 9090 that for administration",
+    },
+    Refusal {
+        case: "a listener at the port for administration",
+        object: "spec: {listeners: [{name: bi, port: 9090}]}",
+        field: "spec.listeners[0].port",
+        because: "spec.listeners: port 8080 is the proxies' own for clients and 9090 that for administration",
+    },
+    Refusal {
+        case: "a listener at a port that takes a right",
+        object: "spec: {listeners: [{name: bi, port: 443}]}",
+        field: "spec.listeners[0].port",
+        because: "should be greater than or equal to 1024",
+    },
+    Refusal {
+        case: "a listener whose name no port can have",
+        object: "spec: {listeners: [{name: bi--x, port: 8081}]}",
+        field: "spec.listeners[0].name",
+        because: "spec.listeners: name must be at most 15 characters of a-z, 0-9 and '-'",
+    },
+    Refusal {
+        case: "a listener whose name is too long for a port",
+        object: "spec: {listeners: [{name: a234567890123456, port: 8081}]}",
+        field: "spec.listeners[0].name",
+        because: "Too long: may not be",
+    },
+    Refusal {
+        case: "a listener named as the port for clients",
+        object: "spec: {listeners: [{name: http, port: 8081}]}",
+        field: "spec.listeners[0].name",
+        because: "client, admin, http and https are names of the proxies' own ports; choose another",
+    },
+    Refusal {
+        case: "a listener with a blank before its source",
+        object: "spec: {listeners: [{name: bi, port: 8081, source: ' superset'}]}",
+        field: "spec.listeners[0].source",
+        because: "spec.listeners: source must neither begin nor end with a blank",
+    },
+    Refusal {
+        case: "a listener with two tags in one",
+        object: "spec: {listeners: [{name: bi, port: 8081, clientTags: ['a,b']}]}",
+        field: "spec.listeners[0].clientTags",
+        because: "spec.listeners: clientTags: a tag has no comma, and neither begins nor ends with a blank",
+    },
+    Refusal {
         case: "a group twice",
         object: "spec: {groups: {names: [adhoc, etl, adhoc]}}",
         field: "spec.groups.names[2]",
@@ -302,6 +368,15 @@ spec:
     - {name: no-drop, when: 'query.type == \"DROP\"', reject: {message: 'No.', onUnknown: Pass}}
     default: {groups: [{name: adhoc, weight: 9}, {name: etl}, {name: none, weight: 0}]}
     fallback: {group: etl}
+",
+    },
+    Accepted {
+        case: "listeners at the bounds",
+        object: "
+spec:
+  listeners:
+  - {name: a2345678901234b, port: 1024, source: 'a b', clientTags: [a, b c, é]}
+  - {name: b, port: 65535}
 ",
     },
     Accepted { case: "an IPv4 address", object: "spec: {externalUrl: 'http://127.0.0.1:8080'}" },

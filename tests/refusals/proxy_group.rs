@@ -148,6 +148,36 @@ const REFUSED: &[Refusal] = &[
         because: "should be less than or equal to 300",
     },
     Refusal {
+        case: "TLS without its Secret",
+        object: "spec: {gateway: {name: prod}, template: {spec: {security: {tls: {client: {}}}}}}",
+        field: "spec.template.spec.security.tls.client.secretRef",
+        because: "Required value",
+    },
+    Refusal {
+        case: "TLS with what no Secret can be named",
+        object: "spec: {gateway: {name: prod}, template: {spec: {security: {tls: {client: {secretRef: {name: Edge_TLS}}}}}}}",
+        field: "spec.template.spec.security.tls.client.secretRef.name",
+        because: "secretRef.name must be the name of a Secret",
+    },
+    Refusal {
+        case: "TLS with the certificate in the spec",
+        object: "spec: {gateway: {name: prod}, template: {spec: {security: {tls: {client: {secretRef: {name: edge-tls}, certificate: x}}}}}}",
+        field: "",
+        because: "unknown field \"spec.template.spec.security.tls.client.certificate\"",
+    },
+    Refusal {
+        case: "certificates of clients without their CA",
+        object: "spec: {gateway: {name: prod}, template: {spec: {security: {tls: {client: {secretRef: {name: edge-tls}, clientAuth: {}}}}}}}",
+        field: "spec.template.spec.security.tls.client.clientAuth.caSecretRef",
+        because: "Required value",
+    },
+    Refusal {
+        case: "certificates of clients with what no key can be named",
+        object: "spec: {gateway: {name: prod}, template: {spec: {security: {tls: {client: {secretRef: {name: edge-tls}, clientAuth: {caSecretRef: {name: clients, key: a/b}}}}}}}}",
+        field: "spec.template.spec.security.tls.client.clientAuth.caSecretRef.key",
+        because: "caSecretRef.key must be a key of the Secret, such as ca.crt",
+    },
+    Refusal {
         case: "an unknown field in the pods",
         object: "spec: {gateway: {name: prod}, template: {spec: {containers: []}}}",
         field: "",
@@ -199,6 +229,7 @@ spec:
       resources: {cpu: 100m, memory: 256Mi}
       preStop: {sleepSeconds: 0}
       drain: {timeout: 90s}
+      security: {tls: {client: {secretRef: {name: edge-tls}, clientAuth: {caSecretRef: {name: clients.example, key: roots.pem}}}}}
 ",
     },
 ];

@@ -3,7 +3,7 @@
 use k8s_openapi::{
     api::{
         apps::v1::{ControllerRevision, Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
-        core::v1::{Secret, Service, ServiceAccount, ServicePort, ServiceSpec},
+        core::v1::{PodTemplateSpec, Secret, Service, ServiceAccount, ServicePort, ServiceSpec},
         policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec},
         rbac::v1::{PolicyRule, Role, RoleBinding, RoleRef, Subject},
     },
@@ -22,9 +22,13 @@ use super::{
 };
 use crate::api::{ProxyGroupSpec, ServiceType};
 
+mod listeners;
 mod pods;
+mod tls;
 
+pub use listeners::{ListenerPort, check_ports, listener_ports, ports_of};
 pub use pods::{ADMIN_PORT, ADMIN_TOKEN_KEY, CLIENT_PORT, RenderError, render};
+pub use tls::{NeededSecret, needed_secrets};
 
 /// Who a ProxyGroup is, as its objects carry it.
 #[derive(Clone, Debug, PartialEq)]
@@ -97,7 +101,16 @@ impl ProxyIdentity {
 
     /// Where clients inside the Kubernetes cluster connect.
     pub fn address(&self, spec: &ProxyGroupSpec) -> String {
-        format!("http://{}.{}.svc:{}", self.object_name(), self.namespace, service_port(spec))
+        self.address_at(spec, service_port(spec))
+    }
+
+    /// Where clients inside the Kubernetes cluster connect to a listener.
+    pub fn listener_address(&self, spec: &ProxyGroupSpec, listener: &ListenerPort) -> String {
+        self.address_at(spec, listener.port)
+    }
+
+    fn address_at(&self, spec: &ProxyGroupSpec, port: i32) -> String {
+        format!("{}://{}.{}.svc:{port}", scheme(spec), self.object_name(), self.namespace)
     }
 }
 
@@ -153,7 +166,7 @@ pub fn objects(
                 api_group: None,
             }]),
         },
-        service: service(proxies, spec),
+        service: service(proxies, spec, &part.template),
         disruption_budget: PodDisruptionBudget {
             metadata: meta(),
             spec: Some(PodDisruptionBudgetSpec {
@@ -182,11 +195,16 @@ fn selector(proxies: &ProxyIdentity) -> LabelSelector {
     LabelSelector { match_labels: Some(proxies.selector()), match_expressions: None }
 }
 
+/// What the proxies speak to clients.
+fn scheme(spec: &ProxyGroupSpec) -> &'static str {
+    if tls::client(spec).is_some() { "https" } else { "http" }
+}
+
 fn service_port(spec: &ProxyGroupSpec) -> i32 {
     spec.service.as_ref().and_then(|service| service.port).unwrap_or(CLIENT_PORT)
 }
 
-fn service(proxies: &ProxyIdentity, spec: &ProxyGroupSpec) -> Service {
+fn service(proxies: &ProxyIdentity, spec: &ProxyGroupSpec, template: &PodTemplateSpec) -> Service {
     let asked = spec.service.clone().unwrap_or_default();
     let mut metadata = owned_meta(proxies.object_name(), &proxies.namespace, &proxies.labels(), &proxies.owner);
     metadata.annotations = (!asked.annotations.is_empty()).then_some(asked.annotations);
@@ -195,18 +213,26 @@ fn service(proxies: &ProxyIdentity, spec: &ProxyGroupSpec) -> Service {
         ServiceType::NodePort => "NodePort",
         ServiceType::LoadBalancer => "LoadBalancer",
     };
+    let client = ServicePort {
+        name: Some(scheme(spec).into()),
+        port: service_port(spec),
+        node_port: asked.node_port,
+        target_port: Some(IntOrString::String(pods::CLIENT.into())),
+        ..ServicePort::default()
+    };
+    // By name: while proxies are replaced, a listener's port leads to those that have it.
+    let further = ports_of(template).into_iter().map(|listener| ServicePort {
+        name: Some(listener.name.clone()),
+        port: listener.port,
+        target_port: Some(IntOrString::String(listener.name)),
+        ..ServicePort::default()
+    });
     Service {
         metadata,
         spec: Some(ServiceSpec {
             type_: Some(type_.into()),
             selector: Some(proxies.selector()),
-            ports: Some(vec![ServicePort {
-                name: Some("http".into()),
-                port: service_port(spec),
-                node_port: asked.node_port,
-                target_port: Some(IntOrString::String("client".into())),
-                ..ServicePort::default()
-            }]),
+            ports: Some(std::iter::once(client).chain(further).collect()),
             ..ServiceSpec::default()
         }),
         status: None,

@@ -10,7 +10,7 @@ use k8s_openapi::{
     apimachinery::pkg::{apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
 };
 
-use super::{ProxyIdentity, selector};
+use super::{ListenerPort, ProxyIdentity, selector, tls};
 use crate::{
     api::{Image, ProxyGroupSpec, ProxyPodSpec},
     desired::{
@@ -28,6 +28,11 @@ pub const ADMIN_PORT: i32 = 9090;
 /// Key of the admin token in the proxies' Secret, and its file's name.
 pub const ADMIN_TOKEN_KEY: &str = "admin-token";
 
+/// Name of the port for clients.
+pub(super) const CLIENT: &str = "client";
+/// Name of the port for administration.
+pub(super) const ADMIN: &str = "admin";
+
 const ROUTING_DIR: &str = "/etc/warren/routing";
 const CREDENTIALS_DIR: &str = "/etc/warren/credentials";
 /// User and group of Warren's image.
@@ -39,13 +44,32 @@ pub enum RenderError {
     /// The drain's timeout is no duration.
     #[error("spec.template.spec.drain.timeout: {0}")]
     DrainTimeout(InvalidDuration),
+    /// The Service would have one port twice.
+    #[error(
+        "spec.service.port: {port} is the port of listener {listener:?} of TrinoGateway {gateway:?}, too; choose another \
+         for one of them"
+    )]
+    ServicePort {
+        /// The port.
+        port: i32,
+        /// Name of the listener.
+        listener: String,
+        /// Name of the gateway.
+        gateway: String,
+    },
 }
 
-/// The proxies' pods. `own_image` is the operator's own image; it is what runs where the user names none.
+/// The proxies' pods, with the ports of their gateway's `listeners`. `own_image` is the operator's own image; it is what
+/// runs where the user names none.
 ///
 /// # Errors
 /// When the spec cannot be rendered; the message names the field.
-pub fn render(proxies: &ProxyIdentity, spec: &ProxyGroupSpec, own_image: &str) -> Result<Rendered, RenderError> {
+pub fn render(
+    proxies: &ProxyIdentity,
+    spec: &ProxyGroupSpec,
+    listeners: &[ListenerPort],
+    own_image: &str,
+) -> Result<Rendered, RenderError> {
     let pod = spec.template.as_ref().and_then(|template| template.spec.clone()).unwrap_or_default();
     let timeout = pod.drain.as_ref().and_then(|drain| drain.timeout.as_deref()).unwrap_or("2m");
     let timeout = parse_duration(timeout).map_err(RenderError::DrainTimeout)?;
@@ -55,6 +79,11 @@ pub fn render(proxies: &ProxyIdentity, spec: &ProxyGroupSpec, own_image: &str) -
     let mut labels = user.labels;
     labels.extend(proxies.labels());
     let source = image_source(pod.image.as_ref(), own_image);
+    let image_pull_secrets = source.pull_secrets.clone();
+    let args = arguments(proxies, listeners, sleep, timeout).into_iter().chain(tls::arguments(spec)).collect();
+    let mut container = container(&pod, source, args, listeners);
+    let mounts = tls::mounted(spec).into_iter().map(|secret| mount(secret.volume, secret.directory));
+    container.volume_mounts.get_or_insert_default().extend(mounts);
     let grace = (sleep + timeout).as_secs() + 10;
     let template = PodTemplateSpec {
         metadata: Some(ObjectMeta {
@@ -63,8 +92,8 @@ pub fn render(proxies: &ProxyIdentity, spec: &ProxyGroupSpec, own_image: &str) -
             ..ObjectMeta::default()
         }),
         spec: Some(PodSpec {
-            image_pull_secrets: source.pull_secrets.clone(),
-            containers: vec![container(proxies, &pod, source, sleep, timeout)],
+            image_pull_secrets,
+            containers: vec![container],
             service_account_name: Some(proxies.object_name()),
             enable_service_links: Some(false),
             security_context: Some(pod_security(PROXY_USER)),
@@ -76,7 +105,7 @@ pub fn render(proxies: &ProxyIdentity, spec: &ProxyGroupSpec, own_image: &str) -
                 label_selector: Some(selector(proxies)),
                 ..TopologySpreadConstraint::default()
             }]),
-            volumes: Some(volumes(proxies)),
+            volumes: Some(volumes(proxies, spec)),
             ..PodSpec::default()
         }),
     };
@@ -98,14 +127,8 @@ fn image_source(user: Option<&Image>, own_image: &str) -> image::ImageSource {
     source
 }
 
-fn container(
-    proxies: &ProxyIdentity,
-    pod: &ProxyPodSpec,
-    source: image::ImageSource,
-    sleep: Duration,
-    timeout: Duration,
-) -> Container {
-    let args = [
+fn arguments(proxies: &ProxyIdentity, listeners: &[ListenerPort], sleep: Duration, timeout: Duration) -> Vec<String> {
+    let fixed = [
         "proxy".to_owned(),
         format!("--routing-config-map={}", gateway::config_map_name(&proxies.gateway)),
         "--namespace=$(POD_NAMESPACE)".to_owned(),
@@ -117,18 +140,30 @@ fn container(
         format!("--drain-timeout={}s", timeout.as_secs()),
         "--log-format=json".to_owned(),
     ];
+    let listen = |ListenerPort { name, port }: &ListenerPort| format!("--listen={name}=0.0.0.0:{port}");
+    fixed.into_iter().chain(listeners.iter().map(listen)).collect()
+}
+
+fn container(
+    pod: &ProxyPodSpec,
+    source: image::ImageSource,
+    args: Vec<String>,
+    listeners: &[ListenerPort],
+) -> Container {
+    let own = [port(CLIENT, CLIENT_PORT), port(ADMIN, ADMIN_PORT)];
+    let further = listeners.iter().map(|listener| port(&listener.name, listener.port));
     let namespace = ObjectFieldSelector { field_path: "metadata.namespace".into(), api_version: None };
     Container {
         name: "proxy".into(),
         image: Some(source.reference),
         image_pull_policy: Some(source.pull_policy),
-        args: Some(args.into()),
+        args: Some(args),
         env: Some(vec![EnvVar {
             name: "POD_NAMESPACE".into(),
             value_from: Some(EnvVarSource { field_ref: Some(namespace), ..EnvVarSource::default() }),
             ..EnvVar::default()
         }]),
-        ports: Some(vec![port("client", CLIENT_PORT), port("admin", ADMIN_PORT)]),
+        ports: Some(own.into_iter().chain(further).collect()),
         resources: Some(resource_requirements(pod.resources.as_ref(), "100m", "256Mi")),
         security_context: Some(container_security()),
         termination_message_policy: Some("FallbackToLogsOnError".into()),
@@ -147,7 +182,7 @@ fn probe(path: &str, period: i32, failures: i32) -> Probe {
     Probe {
         http_get: Some(HTTPGetAction {
             path: Some(path.into()),
-            port: IntOrString::String("admin".into()),
+            port: IntOrString::String(ADMIN.into()),
             ..HTTPGetAction::default()
         }),
         period_seconds: Some(period),
@@ -161,8 +196,8 @@ fn mount(name: &str, path: &str) -> VolumeMount {
     VolumeMount { name: name.into(), mount_path: path.into(), read_only: Some(true), ..VolumeMount::default() }
 }
 
-fn volumes(proxies: &ProxyIdentity) -> Vec<Volume> {
-    vec![
+fn volumes(proxies: &ProxyIdentity, spec: &ProxyGroupSpec) -> Vec<Volume> {
+    let own = [
         Volume {
             name: "routing".into(),
             // The copy on disk lets a proxy start while the API server is away. Optional: a proxy may be there first.
@@ -181,5 +216,6 @@ fn volumes(proxies: &ProxyIdentity) -> Vec<Volume> {
             }),
             ..Volume::default()
         },
-    ]
+    ];
+    own.into_iter().chain(tls::mounted(spec).into_iter().map(tls::Mounted::into_volume)).collect()
 }

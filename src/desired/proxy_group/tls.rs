@@ -1,0 +1,109 @@
+//! The proxies' TLS to clients: which Secrets it takes, and how they come into the pods. It reads none of them.
+
+use k8s_openapi::api::core::v1::{KeyToPath, SecretVolumeSource, Volume};
+
+use crate::{
+    api::{ClientAuthentication, ClientTls, ProxyGroupSpec},
+    desired::CA_KEY,
+};
+
+const SECRET_REF: &str = "spec.template.spec.security.tls.client.secretRef";
+const CA_SECRET_REF: &str = "spec.template.spec.security.tls.client.clientAuth.caSecretRef";
+
+/// Read by the group that the volumes belong to, and by nobody else.
+const MODE: i32 = 0o440;
+
+/// A Secret without which proxies do not start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NeededSecret {
+    /// The field that names it.
+    pub field: &'static str,
+    /// Its name.
+    pub name: String,
+    /// The keys that it must have.
+    pub keys: Vec<String>,
+}
+
+/// A Secret in the pods.
+pub(super) struct Mounted {
+    /// Name of the volume.
+    pub volume: &'static str,
+    /// Where it is mounted.
+    pub directory: &'static str,
+    field: &'static str,
+    secret: String,
+    files: Vec<File>,
+}
+
+/// A key of a Secret, the file that it becomes, and the flag that names the file to the proxy.
+struct File {
+    key: String,
+    name: &'static str,
+    flag: &'static str,
+}
+
+impl File {
+    fn new(key: &str, name: &'static str, flag: &'static str) -> Self {
+        Self { key: key.to_owned(), name, flag }
+    }
+}
+
+/// What the spec says of TLS to clients.
+pub(super) fn client(spec: &ProxyGroupSpec) -> Option<&ClientTls> {
+    spec.template.as_ref()?.spec.as_ref()?.security.as_ref()?.tls.as_ref()?.client.as_ref()
+}
+
+/// The Secrets of users that the proxies need.
+pub fn needed_secrets(spec: &ProxyGroupSpec) -> Vec<NeededSecret> {
+    let needed = |Mounted { field, secret, files, .. }: Mounted| NeededSecret {
+        field,
+        name: secret,
+        keys: files.into_iter().map(|file| file.key).collect(),
+    };
+    mounted(spec).into_iter().map(needed).collect()
+}
+
+/// What is mounted.
+pub(super) fn mounted(spec: &ProxyGroupSpec) -> Vec<Mounted> {
+    let Some(ClientTls { secret_ref, client_auth }) = client(spec) else { return Vec::new() };
+    let own = Mounted {
+        volume: "client-tls",
+        directory: "/etc/warren/client-tls",
+        field: SECRET_REF,
+        secret: secret_ref.name.clone(),
+        files: vec![File::new("tls.crt", "tls.crt", "--tls-cert"), File::new("tls.key", "tls.key", "--tls-key")],
+    };
+    let ca = client_auth.as_ref().map(|ClientAuthentication { ca_secret_ref }| Mounted {
+        volume: "client-ca",
+        directory: "/etc/warren/client-ca",
+        field: CA_SECRET_REF,
+        secret: ca_secret_ref.name.clone(),
+        files: vec![File::new(ca_secret_ref.key.as_deref().unwrap_or(CA_KEY), "ca.crt", "--tls-client-ca")],
+    });
+    std::iter::once(own).chain(ca).collect()
+}
+
+/// The flags that name the files.
+pub(super) fn arguments(spec: &ProxyGroupSpec) -> Vec<String> {
+    let flags = |Mounted { directory, files, .. }: Mounted| {
+        files.into_iter().map(move |File { name, flag, .. }| format!("{flag}={directory}/{name}"))
+    };
+    mounted(spec).into_iter().flat_map(flags).collect()
+}
+
+impl Mounted {
+    /// The volume; without the Secret a pod does not start. The kubelet brings a changed Secret into it.
+    pub(super) fn into_volume(self) -> Volume {
+        let item = |File { key, name, .. }: File| KeyToPath { key, path: name.to_owned(), mode: None };
+        Volume {
+            name: self.volume.to_owned(),
+            secret: Some(SecretVolumeSource {
+                secret_name: Some(self.secret),
+                items: Some(self.files.into_iter().map(item).collect()),
+                default_mode: Some(MODE),
+                optional: None,
+            }),
+            ..Volume::default()
+        }
+    }
+}
