@@ -80,6 +80,7 @@ pub(super) async fn to_callback(ask: &mut Ask<'_>, request: Request<Incoming>) -
     let target = PathAndQuery::try_from(format!("{}?{query}", login::CALLBACK)).map_err(|_| Error::NotFound)?;
     ask.observation.goes_to(&backend);
     let mut headers = parts.headers;
+    login::give_nonce(&mut headers, &cluster);
     headers::to_coordinator(&mut headers, &backend, &ask.outside.of_gateway(), &ask.forwarded_for);
     patiently(ask, &backend, Retry::Unsent, Head { method: parts.method, target, headers }).await
 }

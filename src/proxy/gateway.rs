@@ -258,6 +258,7 @@ fn lead_logins(head: &mut Parts, kind: Kind, backend: &Backend, outside: &Outsid
     }
     let place = Place::new(backend, outside);
     login::challenge(&mut head.headers, &place);
+    login::keep_nonce(&mut head.headers, &place);
     login::begin(&mut head.headers, &place);
     login::end(&mut head.headers, &place);
     (kind == Kind::Login && head.status == StatusCode::OK).then(|| place.lead())

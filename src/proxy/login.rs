@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use http::{
     HeaderMap, HeaderValue,
-    header::{LOCATION, WWW_AUTHENTICATE},
+    header::{COOKIE, LOCATION, SET_COOKIE, WWW_AUTHENTICATE},
 };
 
 use super::{backend::Backend, outside::Outside, rewrite::Lead};
@@ -19,6 +19,10 @@ pub(super) const CALLBACK: &str = "/oauth2/callback";
 
 /// Below it clients begin a login and wait for its token.
 const TOKEN: &str = "/oauth2/token";
+
+/// The cookie in which Trino keeps the nonce of a login until the callback (`NonceCookie`, 476): one for each browser. Here it
+/// is one for each cluster, so that logins at two of them do not take each other's.
+const NONCE: &str = "__Secure-Trino-Nonce";
 
 /// Where clients see the gateway and a cluster behind it, as far as logins are concerned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +75,27 @@ pub(super) fn challenge(headers: &mut HeaderMap, place: &Place) {
         let led = value.to_str().ok().filter(|text| text.contains(&from)).map(|text| text.replace(&from, &to));
         if let Some(Ok(led)) = led.map(HeaderValue::try_from) {
             *value = led;
+        }
+    }
+}
+
+/// Makes an answer's cookie with a nonce that of its cluster.
+pub(super) fn keep_nonce(headers: &mut HeaderMap, place: &Place) {
+    for (_, value) in headers.iter_mut().filter(|(name, _)| **name == SET_COOKIE) {
+        let rest = value.to_str().ok().and_then(|text| text.strip_prefix(NONCE)?.strip_prefix('='));
+        if let Some(Ok(named)) = rest.map(|rest| HeaderValue::try_from(format!("{NONCE}.{}={rest}", place.cluster))) {
+            *value = named;
+        }
+    }
+}
+
+/// Makes the cookie with the nonce of `cluster` that which its coordinator knows.
+pub(super) fn give_nonce(headers: &mut HeaderMap, cluster: &ClusterName) {
+    let (from, to) = (format!("{NONCE}.{cluster}="), format!("{NONCE}="));
+    for (_, value) in headers.iter_mut().filter(|(name, _)| **name == COOKIE) {
+        let text = value.to_str().ok().filter(|text| text.contains(&from));
+        if let Some(Ok(given)) = text.map(|text| HeaderValue::try_from(text.replace(&from, &to))) {
+            *value = given;
         }
     }
 }
@@ -247,6 +272,18 @@ mod tests {
             let values: Vec<_> = answer.get_all(WWW_AUTHENTICATE).iter().collect();
             assert_eq!(values, [r#"Basic realm="Trino""#, expected]);
         }
+    }
+
+    #[test]
+    fn a_nonce_is_kept_for_its_cluster() {
+        let mut answer = with(SET_COOKIE, "__Secure-Trino-Nonce=ab;Version=1;Path=/oauth2/callback");
+        answer.append(SET_COOKIE, HeaderValue::from_static("__Secure-Trino-Nonce2=a"));
+        keep_nonce(&mut answer, &place(""));
+        let kept: Vec<_> = answer.get_all(SET_COOKIE).iter().collect();
+        assert_eq!(kept, ["__Secure-Trino-Nonce.blue=ab;Version=1;Path=/oauth2/callback", "__Secure-Trino-Nonce2=a"]);
+        let mut request = with(COOKIE, "a=b; __Secure-Trino-Nonce.green=cd; __Secure-Trino-Nonce.blue=ab");
+        give_nonce(&mut request, &"blue".parse().unwrap());
+        assert_eq!(request[COOKIE], "a=b; __Secure-Trino-Nonce.green=cd; __Secure-Trino-Nonce=ab");
     }
 
     #[test]

@@ -77,7 +77,9 @@ fn texts(headers: &HeaderMap, name: impl http::header::AsHeaderName) -> Vec<Stri
 
 async fn callback(gateway: &Gateway, query: &str) -> Response<Incoming> {
     let mut request = gateway.request(Method::GET, &format!("/oauth2/callback{query}"), "");
-    request.headers_mut().insert(COOKIE, "__Secure-Trino-Nonce=abc".parse().unwrap());
+    request
+        .headers_mut()
+        .insert(COOKIE, "__Secure-Trino-Nonce.blue=def; __Secure-Trino-Nonce.green=abc".parse().unwrap());
     gateway.send(request).await
 }
 
@@ -98,7 +100,7 @@ async fn a_login_goes_through_one_callback_to_the_cluster_where_it_began_whichev
             ]
         );
         let cookies = texts(to_provider.headers(), SET_COOKIE);
-        assert_eq!(cookies, ["__Secure-Trino-Nonce=abc;Version=1;Path=/oauth2/callback;Secure;HttpOnly"]);
+        assert_eq!(cookies, ["__Secure-Trino-Nonce.green=abc;Version=1;Path=/oauth2/callback;Secure;HttpOnly"]);
     }
     let back = callback(&second, "?code=c%2Fode&state=green.s.t.ate").await;
     assert_eq!(back.status(), StatusCode::SEE_OTHER);
@@ -107,7 +109,7 @@ async fn a_login_goes_through_one_callback_to_the_cluster_where_it_began_whichev
     assert_eq!(cookies[0], "__Secure-Trino-OAuth2-Token=t;Version=1;Path=/c/green/ui/;Secure;HttpOnly");
     let seen = green.seen().pop().unwrap();
     assert_eq!(seen.target, "/oauth2/callback?code=c%2Fode&state=s.t.ate");
-    assert!(seen.headers[COOKIE].to_str().unwrap().contains("__Secure-Trino-Nonce=abc"));
+    assert_eq!(seen.headers[COOKIE], "__Secure-Trino-Nonce.blue=def; __Secure-Trino-Nonce=abc");
     // The redirect URI that it builds for the exchange of the code is that of the first leg.
     assert!(!seen.headers.contains_key("x-forwarded-prefix"));
     assert!(blue.seen().is_empty());
@@ -146,7 +148,7 @@ async fn a_login_below_a_path_of_the_gateway_stays_below_it() {
             "redirect_uri=http%3A%2F%2Ftrino.example.com%3A8080%2Fdata%2Foauth2%2Fcallback&state=blue.s.t.ate&";
         assert!(location.contains(redirect), "{location}");
         let cookies = texts(to_provider.headers(), SET_COOKIE);
-        assert_eq!(cookies, ["__Secure-Trino-Nonce=abc;Version=1;Path=/data/oauth2/callback;Secure;HttpOnly"]);
+        assert_eq!(cookies, ["__Secure-Trino-Nonce.blue=abc;Version=1;Path=/data/oauth2/callback;Secure;HttpOnly"]);
     }
     let back = gateway.get("/data/oauth2/callback?code=c&state=blue.s.t.ate").await;
     assert_eq!(back.headers()[LOCATION], "http://trino.example.com:8080/data/c/blue/ui/");
