@@ -4,13 +4,13 @@
 # line `ok` or `FAILED`; a failed one is followed by what differs. What the cases are: tests/clients.
 #
 #   clients.sh             all
-#   clients.sh NAME…       some: cli jdbc python go spooling
+#   clients.sh NAME…       some: cli jdbc python go spooling oauth2
 #   WARREN_BINARY=FILE     tests this binary, and builds none
 #   WARREN_LOGS=FOLDER     where logs and what the clients saw are kept; else target/test-logs/clients
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-CLIENTS=(cli jdbc python go spooling)
+CLIENTS=(cli jdbc python go spooling oauth2)
 CASES=$(realpath "$HACK/../tests/clients")
 LOGS=$(realpath -m "${WARREN_LOGS:-$HACK/../target/test-logs/clients}")
 RUN=$LOGS/run
@@ -21,9 +21,15 @@ PASSED=0 FAILED=0
 source "$HACK/clients/programs.sh"
 # shellcheck source=clients/servers.sh
 source "$HACK/clients/servers.sh"
+# shellcheck source=clients/oauth2.sh
+source "$HACK/clients/oauth2.sh"
 
 ok() { PASSED=$((PASSED + 1)); printf 'ok      %s\n' "$*"; }
-failed() { FAILED=$((FAILED + 1)); printf 'FAILED  %s\n' "$*"; }
+failed() { # a run in the background cannot count: the file is for it
+  FAILED=$((FAILED + 1))
+  touch "$LOGS/failed"
+  printf 'FAILED  %s\n' "$*"
+}
 quote() { tail -n "${1:-12}" | cut -c1-400 | sed 's/^/        | /'; } # [LINES]
 
 program() { # CLIENT FOLDER SET…: what runs its cases
@@ -32,7 +38,7 @@ program() { # CLIENT FOLDER SET…: what runs its cases
   case $client in
     cli) "$CASES/cli.sh" "$@" ;;
     jdbc) "$JAVA" -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp "$JDBC" "$CASES/Client.java" "$@" ;;
-    python) local part; for part in dbapi alchemy spooling; do "$PYTHON" "$CASES/$part.py" "$@"; done ;;
+    python) local part; for part in dbapi alchemy spooling oauth2; do "$PYTHON" "$CASES/$part.py" "$@"; done ;;
     go) "$GO_CLIENT" "$@" ;;
   esac
 }
@@ -44,7 +50,7 @@ run() { # CLIENT WAY SERVER SET…
   mkdir -p "$folder"
   export -f program
   export JAVA JDBC TRINO_CLI PYTHON GO_CLIENT CASES PYTHONDONTWRITEBYTECODE=1
-  GATEWAY=$(address "$server") COORDINATORS="$(address blue) $(address green)" \
+  OPENED=$folder.opened GATEWAY=$(address "$server") COORDINATORS="$(address blue) $(address green)" \
     timeout "$LIMIT" bash -c 'program "$@"' - "$client" "$folder" "$@" >"$folder.log" 2>&1 </dev/null || status=$?
   ((status == 0)) || { failed "$client $way ended with $status"; quote <"$folder.log"; }
   info "$client $way ($*): $(find "$folder" -type f | wc -l) cases in $((SECONDS - begin)) s"
@@ -118,9 +124,9 @@ plain() { # CLIENT…: `two` sends each statement to the other cluster; what nee
 spooled() {
   step "spooling: an S3 server and three coordinators"
   s3 blue green red
-  coordinator blue STORAGE
-  coordinator green COORDINATOR_STORAGE_REDIRECT
-  coordinator red COORDINATOR_PROXY
+  coordinator blue spooling STORAGE
+  coordinator green spooling COORDINATOR_STORAGE_REDIRECT
+  coordinator red spooling COORDINATOR_PROXY
   await_coordinators blue green red
   spooled_by blue STORAGE
   spooled_by green COORDINATOR_STORAGE_REDIRECT
@@ -159,6 +165,66 @@ spooled_answers() { # GATEWAY STATUS_PATTERN: by the gateway's log, which has a 
   grep -cE "\"kind\":\"spooled\".*\"status\":$2," "$RUN/$1.log" || true
 }
 
+# Two gateways behind a balancer of connections serve two clusters, so that the legs of a login meet the one and the other;
+# a third serves, below a path, a cluster that renews its tokens. A provider sends browsers to the addresses that it was
+# given and to no other.
+logged_in() {
+  local client pids=()
+  step "oauth2: dex, three coordinators and three gateways"
+  "$HACK/tools.sh" dex
+  export CA=$RUN/ca.pem REQUESTS_CA_BUNDLE=$RUN/ca.pem PATH=$RUN/bin:$PATH TOKENS_LIVE=4 BELOW=/data
+  certificates
+  browser
+  secure_addresses dex brief front below blue-tls green-tls red-tls
+  provider dex 1h "$(address front)" "$(address blue-tls)"
+  provider brief "${TOKENS_LIVE}s" "$(address below)$BELOW"
+  coordinator blue logins dex openid,email
+  coordinator green logins dex openid,email
+  coordinator red logins brief openid,email,offline_access http-server.authentication.oauth2.refresh-tokens=true
+  await_coordinators blue green red
+  gateway_of_logins first "$(address front)" blue green
+  gateway_of_logins second "$(address front)" blue green
+  gateway_of_logins below "$(address below)$BELOW" red
+  balancer front first second
+  step "logins"
+  for client in python jdbc cli; do
+    run "$client" direct-front blue-tls login & pids+=($!)
+    run "$client" front front login & pids+=($!)
+  done
+  run python refresh below refresh & pids+=($!)
+  wait "${pids[@]}"
+  run python clusters front clusters
+  for client in python jdbc cli; do compare "$client" direct-front front login; done
+  held python clusters
+  held python refresh
+  legs_at first
+  legs_at second
+  stop_all
+}
+
+held() { # CLIENT SET: cases that check by themselves, for there is nothing to compare them with
+  local file name
+  for file in "$LOGS/$1/$2/$2"-*; do
+    name=$(basename "${file%.*}")
+    case $file in
+      *.seen) ok "$1 $name" ;;
+      *.broken) failed "$1 $name: broken"; quote <"$file" ;;
+      *) failed "$1: no case of $2 ran" ;;
+    esac
+  done
+}
+
+legs_at() { # GATEWAY: it has served parts of logins, as of statements, and answered nothing by itself
+  local logins statements faults
+  logins=$(requests "$1" kind=.login) statements=$(requests "$1" kind=.statement) faults=$(requests "$1" "$FAULTS")
+  if ((logins > 0 && statements > 0 && faults == 0)); then
+    ok "oauth2 $1 gateway: $logins legs of logins, $statements statements"
+  else
+    failed "oauth2 $1 gateway: $logins legs of logins, $statements statements, $faults answers of its own"
+    grep -E '"outcome":"(refused|unavailable|broken)"' "$RUN/$1.log" | quote || true
+  fi
+}
+
 no_objects() { [ "$(objects "$1")" = 0 ]; }
 
 main() {
@@ -166,7 +232,7 @@ main() {
   (($#)) || set -- "${CLIENTS[@]}"
   for name in "$@"; do
     [[ " ${CLIENTS[*]} " == *" $name "* ]] || die "no such client: $name (one of: ${CLIENTS[*]})"
-    [ "$name" = spooling ] || plain+=("$name")
+    [[ $name == spooling || $name == oauth2 ]] || plain+=("$name")
   done
   rm -rf "$LOGS"
   mkdir -p "$RUN"
@@ -175,8 +241,9 @@ main() {
   prepare_programs "$LOGS"
   ((${#plain[@]} == 0)) || plain "${plain[@]}"
   [[ " $* " != *" spooling "* ]] || spooled
+  [[ " $* " != *" oauth2 "* ]] || logged_in
   step "$PASSED passed, $FAILED failed"
-  ((FAILED == 0))
+  [ ! -e "$LOGS/failed" ]
 }
 
 main "$@"

@@ -2,7 +2,7 @@
 # in front of them, an S3 server. Whatever was started is stopped by stop_all. To be sourced.
 # shellcheck shell=bash
 
-declare -A PID=() PORT=() ADMIN=() # by name
+declare -A PID=() PORT=() ADMIN=() SCHEME=() # by name; the scheme is http where none is given
 
 free_ports() { # COUNT: all are held open until the last is known, so that they differ
   "$PYTHON" -c 'import socket, sys
@@ -10,7 +10,7 @@ held = [socket.create_server(("127.0.0.1", 0)) for _ in range(int(sys.argv[1]))]
 print(*(one.getsockname()[1] for one in held))' "$1"
 }
 
-address() { echo "http://127.0.0.1:${PORT[$1]}"; } # NAME
+address() { echo "${SCHEME[$1]:-http}://127.0.0.1:${PORT[$1]}"; } # NAME
 
 launch() { # NAME COMMAND…: its output goes to <run>/NAME.log
   local name=$1
@@ -30,7 +30,7 @@ stop() { # NAME…
 
 stop_all() { stop "${!PID[@]}"; }
 
-coordinator() { # NAME [RETRIEVAL_MODE]: with a mode its results are spooled to the S3 server
+coordinator() { # NAME [COMMAND ARGUMENT…]: COMMAND NAME ARGUMENT… adds to its configuration
   local etc=$RUN/$1/etc
   rm -rf "${RUN:?}/$1"
   mkdir -p "$etc/catalog" "$RUN/$1/data"
@@ -50,11 +50,11 @@ END
   # One split for each table and one driver for each stage: the order of rows is then the same each time, without sorting.
   printf '%s\n' connector.name=tpch tpch.splits-per-node=1 >"$etc/catalog/tpch.properties"
   echo connector.name=memory >"$etc/catalog/memory.properties"
-  [ -z "${2:-}" ] || spooling "$1" "$2"
+  (($# == 1)) || "$2" "$1" "${@:3}"
   launch "$1" env JAVA_HOME="$(java_home)" PATH="$(java_home)/bin:$PATH" "$SERVER/bin/launcher" run --etc-dir "$etc"
 }
 
-spooling() { # NAME RETRIEVAL_MODE: segments of 1 MB, so that a large result has many of them
+spooling() { # NAME RETRIEVAL_MODE: results go to the S3 server, in segments of 1 MB, so that a large one has many of them
   cat >>"$RUN/$1/etc/config.properties" <<END
 protocol.spooling.enabled=true
 protocol.spooling.shared-secret-key=$(head -c 32 /dev/urandom | base64)
@@ -85,18 +85,29 @@ await_coordinators() { # NAME…
 }
 
 gateway() { # NAME CLUSTER…: one group of these coordinators
-  local name=$1 cluster ports
+  local name=$1
   shift
+  routing_table "$@" >"$RUN/$name.yaml"
+  start_gateway "$name" $#
+}
+
+routing_table() { # CLUSTER…
+  local cluster
+  printf '%s\n' 'groups:' '- name: clients' '  strategy: RoundRobin' '  clusters:'
+  for cluster in "$@"; do echo "  - {name: $cluster, url: \"$(address "$cluster")\"}"; done
+  echo 'routing: {default: {group: clients}}'
+}
+
+# With <run>/NAME.yaml, at its address if it has one already; waits until this many clusters are healthy.
+start_gateway() { # NAME CLUSTERS [OPTION…]
+  local name=$1 clusters=$2 ports
+  shift 2
   ports=$(free_ports 2)
-  PORT[$name]=${ports% *} ADMIN[$name]=${ports#* }
-  {
-    printf '%s\n' 'groups:' '- name: clients' '  strategy: RoundRobin' '  clusters:'
-    for cluster in "$@"; do echo "  - {name: $cluster, url: \"$(address "$cluster")\"}"; done
-    echo 'routing: {default: {group: clients}}'
-  } >"$RUN/$name.yaml"
+  PORT[$name]=${PORT[$name]:-${ports% *}} ADMIN[$name]=${ports#* }
   launch "$name" "$WARREN" proxy --config "$RUN/$name.yaml" --listen-client "127.0.0.1:${PORT[$name]}" \
-    --listen-admin "127.0.0.1:${ADMIN[$name]}" --log-format json --drain-delay 0s --drain-timeout 5s
-  wait_for "gateway $name" 20 all_healthy "$name" $# || { tail -n 20 "$RUN/$name.log" >&2; die "not all clusters of gateway $name are healthy"; }
+    --listen-admin "127.0.0.1:${ADMIN[$name]}" --log-format json --drain-delay 0s --drain-timeout 5s "$@"
+  wait_for "gateway $name" 20 all_healthy "$name" "$clusters" ||
+    { tail -n 20 "$RUN/$name.log" >&2; die "not all clusters of gateway $name are healthy"; }
 }
 
 all_healthy() { # GATEWAY COUNT

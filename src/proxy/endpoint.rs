@@ -14,7 +14,7 @@ pub(super) enum Endpoint<'a> {
     Info,
     /// A query by its id alone: it is not in the path which cluster has it.
     Query(QueryId),
-    /// A browser that comes back from an identity provider: a cookie names its cluster.
+    /// A browser that comes back from an identity provider: its state names its cluster.
     Callback,
     /// A request that names its cluster.
     OfCluster(OfCluster<'a>),
@@ -45,12 +45,14 @@ pub(super) enum Kind {
     Cancel,
     Spooled,
     Ui,
+    Login,
     Other,
 }
 
 impl Kind {
     /// All of them, in the order in which they are declared.
-    pub(super) const ALL: [Self; 6] = [Self::Statement, Self::Poll, Self::Cancel, Self::Spooled, Self::Ui, Self::Other];
+    pub(super) const ALL: [Self; 7] =
+        [Self::Statement, Self::Poll, Self::Cancel, Self::Spooled, Self::Ui, Self::Login, Self::Other];
 
     /// The word in metrics and logs.
     pub(super) fn as_str(self) -> &'static str {
@@ -60,6 +62,7 @@ impl Kind {
             Self::Cancel => "cancel",
             Self::Spooled => "spooled",
             Self::Ui => "ui",
+            Self::Login => "login",
             Self::Other => "other",
         }
     }
@@ -136,8 +139,8 @@ fn allow<'a>(method: &Method, rest: &'a str) -> Option<(Kind, Option<&'a str>, R
         },
         // Each leg of a login counts once: a code or a token is gone when it was delivered.
         ["oauth2", _, ..] => match *method {
-            Method::GET | Method::HEAD | Method::DELETE => Some((Kind::Ui, None, Retry::Unsent)),
-            Method::POST => Some((Kind::Ui, None, Retry::Never)),
+            Method::GET | Method::HEAD | Method::DELETE => Some((Kind::Login, None, Retry::Unsent)),
+            Method::POST => Some((Kind::Login, None, Retry::Never)),
             _ => None,
         },
         _ => None,
@@ -215,8 +218,8 @@ mod tests {
             (Method::GET, "/ui/".to_owned(), Kind::Ui, None),
             (Method::GET, "/ui/vendor/jquery/jquery.min.js".to_owned(), Kind::Ui, None),
             (Method::POST, "/ui/login".to_owned(), Kind::Ui, None),
-            (Method::GET, "/oauth2/token/7f".to_owned(), Kind::Ui, None),
-            (Method::DELETE, "/oauth2/token/7f".to_owned(), Kind::Ui, None),
+            (Method::GET, "/oauth2/token/7f".to_owned(), Kind::Login, None),
+            (Method::DELETE, "/oauth2/token/7f".to_owned(), Kind::Login, None),
         ] {
             let path = format!("/c/blue{rest}");
             let found = of_cluster(&method, &path);

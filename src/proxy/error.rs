@@ -32,8 +32,8 @@ pub enum Error {
     /// The request does not say validly which host it is for.
     #[error("the Host header is not valid")]
     BadHost,
-    /// A browser comes back from an identity provider, and no cookie says for which cluster.
-    #[error("the login did not begin here, or took too long")]
+    /// A browser comes back from an identity provider, and its state does not say for which cluster.
+    #[error("the login did not begin here")]
     NoLogin,
     /// No rule says where a new query goes.
     #[error("no routing rule matches this query")]
@@ -128,7 +128,7 @@ impl Error {
             Self::NotFound => "there is no such page; clients of Trino begin at POST /v1/statement",
             Self::NoCluster => "there is no such cluster; its queries, if any, are gone",
             Self::BadHost => "the Host header is not valid, or names a host that is not served here",
-            Self::NoLogin => "this login did not begin here, or took too long; begin again",
+            Self::NoLogin => "this login did not begin here; begin again",
             Self::NoRoute => "No routing rule matches this query, and the gateway has no default group",
             Self::Rejected(message) => message,
             Self::UnknownTransaction => "The cluster of this transaction is gone, and the transaction with it",

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{Method, Request, uri::PathAndQuery};
+use http::{Method, Request, header::ACCEPT_ENCODING, uri::PathAndQuery};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::time::Instant;
@@ -13,7 +13,7 @@ use super::{
     ask::Ask,
     backend::Backend,
     body::RequestBody,
-    endpoint::{OfCluster, Retry},
+    endpoint::{Kind, OfCluster, Retry},
     exchange::{Exchanged, Head, exchange},
     headers, login, transaction,
 };
@@ -34,7 +34,11 @@ pub(super) async fn to_cluster(
     let backend = ask.fleet.backend(asked.cluster).ok_or(Error::NoCluster)?.clone();
     let (parts, body) = request.into_parts();
     let target = target(asked.path, parts.uri.query())?;
-    let head = head_for(ask, &backend, Head { method: parts.method, target, headers: parts.headers });
+    let mut head = head_for(ask, &backend, Head { method: parts.method, target, headers: parts.headers });
+    if asked.kind == Kind::Login {
+        // Of what is compressed no URI can be replaced.
+        head.headers.remove(ACCEPT_ENCODING);
+    }
     if body.is_end_stream() && asked.retry != Retry::Never {
         patiently(ask, &backend, asked.retry, head).await
     } else {
@@ -64,14 +68,15 @@ pub(super) async fn to_query(
 /// coordinator shall build the same redirect URI as at the beginning: the gateway's, with nothing of a cluster in it.
 ///
 /// # Errors
-/// When no cookie names a cluster, the table does not hold it, or it cannot be made to answer.
+/// When its state names no cluster, the table does not hold it, or it cannot be made to answer.
 pub(super) async fn to_callback(ask: &mut Ask<'_>, request: Request<Incoming>) -> Result<Exchanged, Error> {
-    let cluster = login::cluster_of(request.headers()).ok_or(Error::NoLogin)?;
+    let (cluster, query) = request.uri().query().and_then(login::cluster_of).ok_or(Error::NoLogin)?;
     let backend = ask.fleet.backend(cluster.as_str()).ok_or(Error::NoCluster)?.clone();
     let (parts, _) = request.into_parts();
-    let target = target(login::CALLBACK, parts.uri.query())?;
+    let target = target(login::CALLBACK, Some(&query))?;
     ask.observation.goes_to(&backend);
     let mut headers = parts.headers;
+    login::give_nonce(&mut headers, &cluster);
     headers::to_coordinator(&mut headers, &backend, &ask.outside.of_gateway(), &ask.forwarded_for);
     patiently(ask, &backend, Retry::Unsent, Head { method: parts.method, target, headers }).await
 }

@@ -12,6 +12,7 @@ use arc_swap::ArcSwapOption;
 use http::{
     Method, Request, Response, StatusCode,
     header::{CONTENT_ENCODING, CONTENT_LENGTH},
+    response::Parts,
 };
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -23,6 +24,7 @@ use super::{
     Door, Error, Settings, Shard,
     answer::{ResponseBody, Streamed},
     ask::Ask,
+    backend::Backend,
     endpoint::{Endpoint, Kind, classify},
     exchange::Exchanged,
     fleet::Fleet,
@@ -34,7 +36,7 @@ use super::{
     oversee,
     peek::Peek,
     report,
-    rewrite::Rewriter,
+    rewrite::{Lead, Rewriter},
     statement, strict, transaction,
 };
 use crate::{
@@ -242,10 +244,25 @@ fn kind_of(endpoint: &Endpoint<'_>, method: &Method) -> Kind {
     match endpoint {
         Endpoint::Statement => Kind::Statement,
         Endpoint::OfCluster(asked) => asked.kind,
-        Endpoint::Callback => Kind::Ui,
+        Endpoint::Callback => Kind::Login,
         Endpoint::Query(_) if method == Method::DELETE => Kind::Cancel,
         Endpoint::Info | Endpoint::Query(_) | Endpoint::Unknown => Kind::Other,
     }
+}
+
+/// Makes the answer to a request of a login, or for want of one, lead to `backend` again. What it gives back is for the
+/// URIs in the body; none where there can be none.
+fn lead_logins(head: &mut Parts, kind: Kind, backend: &Backend, outside: &Outside) -> Option<Lead> {
+    let of_ui = kind == Kind::Ui && head.status.is_redirection();
+    if kind != Kind::Login && !of_ui && head.status != StatusCode::UNAUTHORIZED {
+        return None;
+    }
+    let place = Place::new(backend, outside);
+    login::challenge(&mut head.headers, &place);
+    login::keep_nonce(&mut head.headers, &place);
+    login::begin(&mut head.headers, &place);
+    login::end(&mut head.headers, &place);
+    (kind == Kind::Login && head.status == StatusCode::OK).then(|| place.lead())
 }
 
 /// A coordinator's answer as the client gets it.
@@ -262,14 +279,11 @@ fn pass_on(
     if let Some(backend) = observation.backend() {
         headers::to_client(&mut head.headers, backend, outside);
         transaction::tag(&mut head.headers, &backend.name);
-        if head.status.is_redirection() && observation.kind() == Kind::Ui {
-            let place = Place { base: &outside.base(), cluster: &backend.name };
-            login::begin(&mut head.headers, place);
-            login::end(&mut head.headers, place);
-        }
-        if is_page && backend.is_rewritten() && !head.headers.contains_key(CONTENT_ENCODING) {
+        let lead = lead_logins(&mut head, observation.kind(), backend, outside)
+            .or_else(|| (is_page && backend.is_rewritten()).then(|| backend.lead(outside)));
+        if let Some(lead) = lead.filter(|_| !head.headers.contains_key(CONTENT_ENCODING)) {
             head.headers.remove(CONTENT_LENGTH);
-            rewriter = Some(Rewriter::new(backend.lead(outside)));
+            rewriter = Some(Rewriter::new(lead));
         }
     }
     let peek = if is_page { Peek::new(&head.headers) } else { None };

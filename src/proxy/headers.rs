@@ -10,6 +10,7 @@ use http::{
 
 use super::{
     backend::Backend,
+    login::CALLBACK,
     outside::{Outside, X_FORWARDED_FOR},
 };
 
@@ -59,20 +60,21 @@ pub(super) fn to_client(headers: &mut HeaderMap, backend: &Backend, outside: &Ou
     if !headers.contains_key(SET_COOKIE) {
         return;
     }
-    let prefix = outside.path_of(backend);
-    let of_ui = |cookie: &HeaderValue| with_path_below(cookie, &prefix);
-    if headers.get_all(SET_COOKIE).iter().any(|cookie| of_ui(cookie).is_some()) {
+    let (of_ui, of_callback) = (outside.path_of(backend), outside.prefix());
+    let moved = |cookie: &HeaderValue| with_path_below(cookie, &of_ui, of_callback);
+    if headers.get_all(SET_COOKIE).iter().any(|cookie| moved(cookie).is_some()) {
         let cookies: Vec<HeaderValue> = headers.get_all(SET_COOKIE).iter().cloned().collect();
         headers.remove(SET_COOKIE);
         for cookie in cookies {
-            let cookie = of_ui(&cookie).unwrap_or(cookie);
+            let cookie = moved(&cookie).unwrap_or(cookie);
             headers.append(SET_COOKIE, cookie);
         }
     }
 }
 
-/// The cookie for the place where the cluster's UI really is, `prefix`, if it is for `/ui`.
-fn with_path_below(cookie: &HeaderValue, prefix: &str) -> Option<HeaderValue> {
+/// The cookie for the place where the cluster's UI really is, below `of_ui`, if it is for `/ui`; or the callback of
+/// logins, below `of_callback`.
+fn with_path_below(cookie: &HeaderValue, of_ui: &str, of_callback: &str) -> Option<HeaderValue> {
     let text = cookie.to_str().ok()?;
     let mut moved = false;
     let attributes: Vec<String> = text
@@ -80,10 +82,17 @@ fn with_path_below(cookie: &HeaderValue, prefix: &str) -> Option<HeaderValue> {
         .enumerate()
         .map(|(index, attribute)| match attribute.split_once('=') {
             // The first is the cookie itself, whatever its name.
-            Some((name, path)) if index > 0 && name.trim().eq_ignore_ascii_case("path") && is_ui(path.trim()) => {
-                moved = true;
-                format!("{name}={prefix}{}", path.trim())
-            }
+            Some((name, path)) if index > 0 && name.trim().eq_ignore_ascii_case("path") => match path.trim() {
+                path if is_ui(path) => {
+                    moved = true;
+                    format!("{name}={of_ui}{path}")
+                }
+                CALLBACK => {
+                    moved = true;
+                    format!("{name}={of_callback}{CALLBACK}")
+                }
+                _ => attribute.to_owned(),
+            },
             _ => attribute.to_owned(),
         })
         .collect();
@@ -225,6 +234,7 @@ mod tests {
             ("set-cookie", "path=/ui"),
             ("set-cookie", "x=1;path=/ui/api"),
             ("set-cookie", "x=1; Path=/uix"),
+            ("set-cookie", "nonce=1;Path=/oauth2/callback;Secure"),
             ("connection", "x-hop"),
             ("x-hop", "1"),
         ]);
@@ -237,6 +247,7 @@ mod tests {
                 ("set-cookie", "path=/ui"),
                 ("set-cookie", "x=1;path=/c/blue/ui/api"),
                 ("set-cookie", "x=1; Path=/uix"),
+                ("set-cookie", "nonce=1;Path=/oauth2/callback;Secure"),
             ]
         );
     }

@@ -1,90 +1,159 @@
 //! Logins by OAuth2 through one redirect URI: identity providers know `/oauth2/callback` of the gateway and nothing of
-//! its clusters, so a cookie says which cluster a login is for. Not a secret, and nothing is believed of it: it is
-//! looked up in the table, and the coordinator verifies the state that it signed itself. What Trino does is in
-//! `OAuth2Service`, `OAuth2CallbackResource` and `NonceCookie` (476).
+//! its clusters, so the `state` that they hand back begins with the name of the cluster. Nothing is believed of it: it is
+//! looked up in the table, and the coordinator verifies what it signed itself. What Trino does is in `OAuth2Authenticator`,
+//! `OAuth2TokenExchangeResource` and `OAuth2WebUiAuthenticationFilter` (476, tried with dex): its URIs of a login begin at
+//! the root of the gateway, whatever prefix the request has. A newer one's that have the prefix stay as they are.
 
 use std::fmt::Write as _;
 
 use http::{
     HeaderMap, HeaderValue,
-    header::{COOKIE, LOCATION, SET_COOKIE},
+    header::{COOKIE, LOCATION, SET_COOKIE, WWW_AUTHENTICATE},
 };
 
+use super::{backend::Backend, outside::Outside, rewrite::Lead};
 use crate::trino::ClusterName;
 
 /// Where the identity provider sends browsers back to.
 pub(super) const CALLBACK: &str = "/oauth2/callback";
 
-const COOKIE_NAME: &str = "Warren-OAuth2-Cluster";
+/// Below it clients begin a login and wait for its token.
+const TOKEN: &str = "/oauth2/token";
 
-/// How long a login may take at the provider, in seconds; Trino's own nonce lives as long (`challenge-timeout`, 15 min).
-const MAX_AGE: u32 = 15 * 60;
+/// The cookie in which Trino keeps the nonce of a login until the callback (`NonceCookie`, 476): one for each browser. Here it
+/// is one for each cluster, so that logins at two of them do not take each other's.
+const NONCE: &str = "__Secure-Trino-Nonce";
 
-/// Where clients see the gateway, as far as logins are concerned.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Place<'a> {
-    /// Scheme, authority, and the path before the gateway: `https://trino.example.com`.
-    pub base: &'a str,
-    pub cluster: &'a ClusterName,
+/// Where clients see the gateway and a cluster behind it, as far as logins are concerned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    cluster: ClusterName,
+    /// What the coordinator's own URIs begin with, without a path: `https://trino.example.com`.
+    from: String,
+    /// The same, and the path before the gateway: `https://trino.example.com/data`.
+    gateway: String,
+    /// The same, and the path of the cluster: `https://trino.example.com/data/c/blue`.
+    below: String,
 }
 
-/// Which cluster a callback is for, by its cookie.
-pub(super) fn cluster_of(headers: &HeaderMap) -> Option<ClusterName> {
-    let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
-    let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| *name == COOKIE_NAME).and_then(|(_, value)| value.parse().ok())
-}
+impl Place {
+    pub(super) fn new(backend: &Backend, outside: &Outside) -> Self {
+        let gateway = outside.base();
+        let origin = &gateway[..gateway.len() - outside.prefix().len()];
+        let below = format!("{origin}{}", outside.path_of(backend));
+        let from = if backend.is_rewritten() { backend.address().to_string() } else { origin.to_owned() };
+        Self { cluster: backend.name.clone(), from, gateway, below }
+    }
 
-/// Makes an answer that sends the client to an identity provider name the gateway's callback instead of the cluster's,
-/// and remember the cluster.
-pub(super) fn begin(headers: &mut HeaderMap, place: Place<'_>) {
-    let location = headers.get(LOCATION).and_then(|location| location.to_str().ok());
-    let Some(location) = location.and_then(|location| to_one_callback(location, place)) else { return };
-    let Ok(location) = HeaderValue::try_from(location) else { return };
-    headers.insert(LOCATION, location);
-    let secure = if place.base.starts_with("https:") { "; Secure" } else { "" };
-    let cookie = format!(
-        "{COOKIE_NAME}={}; Path={}{CALLBACK}; Max-Age={MAX_AGE}; HttpOnly; SameSite=Lax{secure}",
-        place.cluster,
-        path_of(place.base)
-    );
-    headers.append(SET_COOKIE, HeaderValue::try_from(cookie).expect("a cluster's name and a plain path"));
-}
-
-/// Makes the answer to a callback lead to the UI of its cluster: without a prefix in the request, the coordinator knew
-/// of none.
-pub(super) fn end(headers: &mut HeaderMap, place: Place<'_>) {
-    let location = headers.get(LOCATION).and_then(|location| location.to_str().ok()).unwrap_or_default();
-    let path = location.strip_prefix(place.base).unwrap_or(location);
-    if path.starts_with("/ui/") || path == "/ui" {
-        let below = format!("{}/c/{}{path}", place.base, place.cluster);
-        if let Ok(below) = HeaderValue::try_from(below) {
-            headers.insert(LOCATION, below);
-        }
+    /// How the URIs of tokens in an answer's body become ones that lead to the cluster.
+    pub(super) fn lead(&self) -> Lead {
+        Lead { from: format!("{}{TOKEN}", self.from), to: format!("{}{TOKEN}", self.below) }
     }
 }
 
-/// `location` with the gateway's callback as its `redirect_uri`; none if that is not the cluster's own.
-fn to_one_callback(location: &str, Place { base, cluster }: Place<'_>) -> Option<String> {
-    let (target, query) = location.split_once('?')?;
-    let own = format!("{base}/c/{cluster}{CALLBACK}");
-    let mut changed = false;
+/// The cluster that a callback is for, by its query, and the query as the coordinator shall see it.
+pub(super) fn cluster_of(query: &str) -> Option<(ClusterName, String)> {
+    let mut cluster = None;
     let parameters: Vec<String> = query
         .split('&')
-        .map(|parameter| match parameter.split_once('=') {
-            Some(("redirect_uri", value)) if decode(value).as_deref() == Some(&own) => {
-                changed = true;
-                format!("redirect_uri={}", encode(&format!("{base}{CALLBACK}")))
+        .map(|parameter| match parameter.strip_prefix("state=").and_then(split_at_dot) {
+            Some((name, state)) if cluster.is_none() => {
+                cluster = name.parse().ok();
+                format!("state={state}")
             }
             _ => parameter.to_owned(),
         })
         .collect();
-    changed.then(|| format!("{target}?{}", parameters.join("&")))
+    Some((cluster?, parameters.join("&")))
 }
 
-fn path_of(base: &str) -> &str {
-    let authority = base.split_once("://").map_or(base, |(_, authority)| authority);
-    authority.find('/').map_or("", |at| &authority[at..])
+/// Makes a coordinator's challenge name the cluster where the login is to begin.
+pub(super) fn challenge(headers: &mut HeaderMap, place: &Place) {
+    let Lead { from, to } = place.lead();
+    let (from, to) = (format!("=\"{from}/"), format!("=\"{to}/"));
+    for (_, value) in headers.iter_mut().filter(|(name, _)| **name == WWW_AUTHENTICATE) {
+        let led = value.to_str().ok().filter(|text| text.contains(&from)).map(|text| text.replace(&from, &to));
+        if let Some(Ok(led)) = led.map(HeaderValue::try_from) {
+            *value = led;
+        }
+    }
+}
+
+/// Makes an answer's cookie with a nonce that of its cluster.
+pub(super) fn keep_nonce(headers: &mut HeaderMap, place: &Place) {
+    for (_, value) in headers.iter_mut().filter(|(name, _)| **name == SET_COOKIE) {
+        let rest = value.to_str().ok().and_then(|text| text.strip_prefix(NONCE)?.strip_prefix('='));
+        if let Some(Ok(named)) = rest.map(|rest| HeaderValue::try_from(format!("{NONCE}.{}={rest}", place.cluster))) {
+            *value = named;
+        }
+    }
+}
+
+/// Makes the cookie with the nonce of `cluster` that which its coordinator knows.
+pub(super) fn give_nonce(headers: &mut HeaderMap, cluster: &ClusterName) {
+    let (from, to) = (format!("{NONCE}.{cluster}="), format!("{NONCE}="));
+    for (_, value) in headers.iter_mut().filter(|(name, _)| **name == COOKIE) {
+        let text = value.to_str().ok().filter(|text| text.contains(&from));
+        if let Some(Ok(given)) = text.map(|text| HeaderValue::try_from(text.replace(&from, &to))) {
+            *value = given;
+        }
+    }
+}
+
+/// Makes an answer that sends the client to an identity provider name the gateway's callback, and remember the cluster.
+pub(super) fn begin(headers: &mut HeaderMap, place: &Place) {
+    let location = headers.get(LOCATION).and_then(|location| location.to_str().ok());
+    let location = location.and_then(|location| to_one_callback(location, place));
+    if let Some(Ok(location)) = location.map(HeaderValue::try_from) {
+        headers.insert(LOCATION, location);
+    }
+}
+
+/// Makes the answer to a callback lead to the UI of its cluster: without a prefix in the request, the coordinator knew
+/// of none.
+pub(super) fn end(headers: &mut HeaderMap, place: &Place) {
+    let location = headers.get(LOCATION).and_then(|location| location.to_str().ok()).unwrap_or_default();
+    let of_gateway = location.strip_prefix(&place.gateway).filter(|path| is_ui(path));
+    let path = of_gateway.or_else(|| location.strip_prefix(&place.from)).unwrap_or(location);
+    if is_ui(path)
+        && let Ok(below) = HeaderValue::try_from(format!("{}{path}", place.below))
+    {
+        headers.insert(LOCATION, below);
+    }
+}
+
+fn is_ui(path: &str) -> bool {
+    path == "/ui" || path.starts_with("/ui/")
+}
+
+/// `location` with the gateway's callback as its `redirect_uri` and the cluster's name before its `state`; none if the
+/// callback is not the cluster's own.
+fn to_one_callback(location: &str, place: &Place) -> Option<String> {
+    let (target, query) = location.split_once('?')?;
+    let callback = format!("{}{CALLBACK}", place.gateway);
+    let is_own =
+        |uri: String| [&place.from, &place.gateway, &place.below].iter().any(|base| uri == format!("{base}{CALLBACK}"));
+    let (mut is_led, mut is_remembered) = (false, false);
+    let parameters: Vec<String> = query
+        .split('&')
+        .map(|parameter| match parameter.split_once('=') {
+            Some(("redirect_uri", value)) if decode(value).is_some_and(is_own) => {
+                is_led = true;
+                format!("redirect_uri={}", encode(&callback))
+            }
+            Some(("state", value)) => {
+                is_remembered = true;
+                format!("state={}.{value}", place.cluster)
+            }
+            _ => parameter.to_owned(),
+        })
+        .collect();
+    (is_led && is_remembered).then(|| format!("{target}?{}", parameters.join("&")))
+}
+
+/// A state before and after its first dot, which a provider may have encoded.
+fn split_at_dot(state: &str) -> Option<(&str, &str)> {
+    [".", "%2E", "%2e"].iter().find_map(|dot| state.split_once(dot))
 }
 
 fn decode(text: &str) -> Option<String> {
@@ -118,8 +187,10 @@ fn encode(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn blue() -> ClusterName {
-        "blue".parse().unwrap()
+    fn place(path: &str) -> Place {
+        let from = "https://trino.example.com".to_owned();
+        let gateway = format!("{from}{path}");
+        Place { cluster: "blue".parse().unwrap(), below: format!("{gateway}/c/blue"), from, gateway }
     }
 
     fn with(name: http::HeaderName, value: &str) -> HeaderMap {
@@ -128,51 +199,104 @@ mod tests {
 
     #[test]
     fn a_login_begins_with_the_gateways_callback_and_remembers_its_cluster() {
-        let place = Place { base: "https://trino.example.com/data", cluster: &blue() };
-        let mut answer = with(
-            LOCATION,
-            "https://idp.example.com/auth?client_id=trino&redirect_uri=https%3A%2F%2Ftrino.example.com%2Fdata%2Fc%2Fblue%2Foauth2%2Fcallback&state=a%2Bb",
-        );
-        begin(&mut answer, place);
-        assert_eq!(
-            answer[LOCATION],
-            "https://idp.example.com/auth?client_id=trino&redirect_uri=https%3A%2F%2Ftrino.example.com%2Fdata%2Foauth2%2Fcallback&state=a%2Bb"
-        );
-        let cookie = answer[SET_COOKIE].to_str().unwrap().to_owned();
-        assert_eq!(
-            cookie,
-            "Warren-OAuth2-Cluster=blue; Path=/data/oauth2/callback; Max-Age=900; HttpOnly; SameSite=Lax; Secure"
-        );
-        let sent = cookie.split(';').next().unwrap();
-        assert_eq!(cluster_of(&with(COOKIE, &format!("a=b; {sent}; c=d"))), Some(blue()));
+        for own in ["", "%2Fdata", "%2Fdata%2Fc%2Fblue"] {
+            let mut answer = with(
+                LOCATION,
+                &format!(
+                    "https://idp.example.com/auth?client_id=trino&redirect_uri=https%3A%2F%2Ftrino.example.com{own}%2Foauth2%2Fcallback&state=a.b%2Bc"
+                ),
+            );
+            begin(&mut answer, &place("/data"));
+            assert_eq!(
+                answer[LOCATION],
+                "https://idp.example.com/auth?client_id=trino&redirect_uri=https%3A%2F%2Ftrino.example.com%2Fdata%2Foauth2%2Fcallback&state=blue.a.b%2Bc"
+            );
+        }
     }
 
     #[test]
     fn other_redirects_stay_as_they_are() {
         for location in [
             "/ui/login.html",
-            "https://idp.example.com/auth?redirect_uri=https%3A%2F%2Fother%2Foauth2%2Fcallback",
-            "https://idp.example.com/auth?redirect_uri=%zz",
-            "https://idp.example.com/auth?x=https%3A%2F%2Ftrino.example.com%2Fc%2Fblue%2Foauth2%2Fcallback",
+            "https://idp.example.com/auth?redirect_uri=https%3A%2F%2Fother%2Foauth2%2Fcallback&state=a",
+            "https://idp.example.com/auth?redirect_uri=https%3A%2F%2Ftrino.example.com%2Fc%2Fgreen%2Foauth2%2Fcallback&state=a",
+            "https://idp.example.com/auth?redirect_uri=https%3A%2F%2Ftrino.example.com%2Foauth2%2Fcallback",
+            "https://idp.example.com/auth?redirect_uri=%zz&state=a",
+            "https://idp.example.com/auth?x=https%3A%2F%2Ftrino.example.com%2Fc%2Fblue%2Foauth2%2Fcallback&state=a",
         ] {
             let mut answer = with(LOCATION, location);
-            begin(&mut answer, Place { base: "https://trino.example.com", cluster: &blue() });
+            begin(&mut answer, &place(""));
             assert_eq!(answer, with(LOCATION, location));
         }
-        assert_eq!(cluster_of(&with(COOKIE, "Warren-OAuth2-Cluster=Not a name")), None);
-        assert_eq!(cluster_of(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn a_callback_is_for_the_cluster_before_the_first_dot_of_its_state() {
+        for (query, expected) in [
+            ("code=c&state=blue.a.b", Some("code=c&state=a.b")),
+            ("state=blue%2Ea%2Eb&error=access_denied", Some("state=a%2Eb&error=access_denied")),
+            ("state=blue%2ea", Some("state=a")),
+            ("state=blue.a&state=green.b", Some("state=a&state=green.b")),
+            ("state=blue", None),
+            ("state=.a", None),
+            ("state=eyJhbGciOiJIUzI1NiJ9.e30.c2ln", None),
+            ("state=..%2Fblue.a", None),
+            ("mystate=blue.a", None),
+            ("", None),
+        ] {
+            let found = cluster_of(query);
+            assert_eq!(found, expected.map(|query| ("blue".parse().unwrap(), query.to_owned())), "{query}");
+        }
+    }
+
+    #[test]
+    fn a_challenge_leads_to_its_cluster() {
+        for (challenge_of, expected) in [
+            (
+                r#"Bearer x_redirect_server="https://trino.example.com/oauth2/token/initiate/7f", x_token_server="https://trino.example.com/oauth2/token/3a""#,
+                r#"Bearer x_redirect_server="https://trino.example.com/data/c/blue/oauth2/token/initiate/7f", x_token_server="https://trino.example.com/data/c/blue/oauth2/token/3a""#,
+            ),
+            (
+                r#"Bearer x_token_server="https://trino.example.com/data/c/blue/oauth2/token/3a""#,
+                r#"Bearer x_token_server="https://trino.example.com/data/c/blue/oauth2/token/3a""#,
+            ),
+            (
+                r#"Bearer x_token_server="https://trino.example.com.other/oauth2/token/3a""#,
+                r#"Bearer x_token_server="https://trino.example.com.other/oauth2/token/3a""#,
+            ),
+            (r#"Basic realm="Trino""#, r#"Basic realm="Trino""#),
+        ] {
+            let mut answer = with(WWW_AUTHENTICATE, r#"Basic realm="Trino""#);
+            answer.append(WWW_AUTHENTICATE, challenge_of.parse().unwrap());
+            challenge(&mut answer, &place("/data"));
+            let values: Vec<_> = answer.get_all(WWW_AUTHENTICATE).iter().collect();
+            assert_eq!(values, [r#"Basic realm="Trino""#, expected]);
+        }
+    }
+
+    #[test]
+    fn a_nonce_is_kept_for_its_cluster() {
+        let mut answer = with(SET_COOKIE, "__Secure-Trino-Nonce=ab;Version=1;Path=/oauth2/callback");
+        answer.append(SET_COOKIE, HeaderValue::from_static("__Secure-Trino-Nonce2=a"));
+        keep_nonce(&mut answer, &place(""));
+        let kept: Vec<_> = answer.get_all(SET_COOKIE).iter().collect();
+        assert_eq!(kept, ["__Secure-Trino-Nonce.blue=ab;Version=1;Path=/oauth2/callback", "__Secure-Trino-Nonce2=a"]);
+        let mut request = with(COOKIE, "a=b; __Secure-Trino-Nonce.green=cd; __Secure-Trino-Nonce.blue=ab");
+        give_nonce(&mut request, &"blue".parse().unwrap());
+        assert_eq!(request[COOKIE], "a=b; __Secure-Trino-Nonce.green=cd; __Secure-Trino-Nonce=ab");
     }
 
     #[test]
     fn a_login_ends_at_the_ui_of_its_cluster() {
-        let place = Place { base: "https://trino.example.com", cluster: &blue() };
         for (location, expected) in [
-            ("https://trino.example.com/ui/", "https://trino.example.com/c/blue/ui/"),
-            ("/ui/", "https://trino.example.com/c/blue/ui/"),
+            ("https://trino.example.com/data/ui/", "https://trino.example.com/data/c/blue/ui/"),
+            ("https://trino.example.com/ui/", "https://trino.example.com/data/c/blue/ui/"),
+            ("/ui/", "https://trino.example.com/data/c/blue/ui/"),
+            ("https://trino.example.com/data/c/blue/ui/", "https://trino.example.com/data/c/blue/ui/"),
             ("https://elsewhere.example.com/ui/", "https://elsewhere.example.com/ui/"),
         ] {
             let mut answer = with(LOCATION, location);
-            end(&mut answer, place);
+            end(&mut answer, &place("/data"));
             assert_eq!(answer[LOCATION], expected);
         }
     }

@@ -137,6 +137,11 @@ impl Outside {
         Some(self)
     }
 
+    /// The path before the gateway, without a slash at its end.
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// The host that clients see, without a port.
     pub(super) fn host(&self) -> &str {
         self.host.to_str().unwrap_or_default()

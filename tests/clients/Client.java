@@ -60,6 +60,9 @@ public class Client {
             new Named("transaction", "rolled-back", () -> transaction(Connection.TRANSACTION_SERIALIZABLE, Connection::rollback)),
             new Named("transaction", "read-only", Client::readOnly),
             new Named("transaction", "aborted-by-an-error", Client::aborted),
+            new Named("login", "one-for-each-connection", () -> logins("NONE")),
+            new Named("login", "one-for-all-connections", () -> logins("MEMORY")),
+            new Named("login", "a-wrong-token", Client::wrongToken),
             new Named("spooled", "large-result", () -> query("encoding=json%2Bzstd", SPOOLED)),
             new Named("spooled", "large-result-lz4", () -> query("encoding=json%2Blz4", SPOOLED)),
             new Named("spooled", "large-result-json", () -> query("encoding=json", SPOOLED)),
@@ -136,6 +139,49 @@ public class Client {
         }
         SEEN.append(first);
         tell("rows", rows, HexFormat.of().formatHex(sum.digest()));
+    }
+
+    /** Each login opens the URL by xdg-open, which is a browser that logs in by itself, and notes it. */
+    private static void logins(String cache) throws Exception {
+        Path opened = Path.of(System.getenv("OPENED"));
+        long before = Files.exists(opened) ? Files.readAllLines(opened).size() : 0;
+        for (int connection = 0; connection < 2; connection++) {
+            Properties properties = secured();
+            properties.setProperty("externalAuthentication", "true");
+            properties.setProperty("externalAuthenticationRedirectHandlers", "SYSTEM_OPEN");
+            properties.setProperty("externalAuthenticationTokenCache", cache);
+            asAnn(properties);
+        }
+        tell("logins", Files.readAllLines(opened).size() - before);
+    }
+
+    private static void wrongToken() throws Exception {
+        Properties properties = secured();
+        properties.setProperty("accessToken", "a.b.c");
+        try {
+            asAnn(properties);
+        } catch (SQLException refused) {
+            tell(refused.getErrorCode(), refused.getSQLState(), refused.getMessage());
+            return;
+        }
+        throw new AssertionError("this was to fail");
+    }
+
+    private static Properties secured() {
+        Properties properties = new Properties();
+        properties.setProperty("user", "ann");
+        properties.setProperty("SSL", "true");
+        properties.setProperty("SSLTrustStorePath", System.getenv("CA"));
+        return properties;
+    }
+
+    private static void asAnn(Properties properties) throws Exception {
+        String url = System.getenv("GATEWAY").replace("https://", "jdbc:trino://");
+        try (Connection connection = DriverManager.getConnection(url, properties); Statement statement = connection.createStatement()) {
+            tellRows(statement.executeQuery("SELECT current_user"));
+            tellRows(statement.executeQuery("SELECT * FROM tpch.tiny.orders LIMIT 5000"));
+            tell(connection.getMetaData().getUserName(), connection.getMetaData().getDatabaseProductVersion());
+        }
     }
 
     private static String text(Object value) throws SQLException {

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # trino-cli: formats, errors, sessions, prepared statements, large results, cancels, transactions.
 #
-#   cli.sh FOLDER SET…    each case of the sets (read, write, transaction) writes what it saw, standard output, standard
-#                         error and the exit code, to FOLDER/<set>-<name>.seen, without query ids
+#   cli.sh FOLDER SET…    each case of the sets (read, write, transaction, login) writes what it saw, standard output,
+#                         standard error and the exit code, to FOLDER/<set>-<name>.seen, without query ids
 #
 # GATEWAY is where the client connects, COORDINATORS are asked what came of a query; TRINO_CLI is the jar, JAVA the java.
+# For logins, CA is what the gateway's certificate is of, and each URL that xdg-open is given is a line of the file OPENED.
 set -euo pipefail
 
 CASES=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -14,7 +15,7 @@ trap 'rm -rf "$WORK"' EXIT
 
 cli_at() { # ADDRESS FLAG…
   "$JAVA" -XX:+UseSerialGC -XX:TieredStopAtLevel=1 --enable-native-access=ALL-UNNAMED -jar "$TRINO_CLI" \
-    --server "$1" --user clients --timezone UTC --no-progress "${@:2}"
+    --server "$1" --user "${AS:-clients}" --timezone UTC --no-progress "${@:2}"
 }
 
 scrub() { # what differs from run to run, or is the terminal's
@@ -192,8 +193,21 @@ START TRANSACTION; SELECT 1; SELECT 1 / 0; SELECT 2; ROLLBACK; SELECT 'after';
 SQL
 }
 
+one_for_all_statements() { # by xdg-open, which is a browser that logs in by itself
+  AS=ann script 0 --output-format CSV --external-authentication --external-authentication-redirect-handler SYSTEM_OPEN \
+    --truststore-path "$CA" <<'SQL'
+SELECT current_user; SELECT count(*) FROM tpch.tiny.orders; SELECT * FROM tpch.tiny.orders LIMIT 5000; SELECT name FROM tpch.tiny.region;
+SQL
+  echo "logins $(wc -l <"$OPENED")"
+}
+
+one_by_a_password_that_nobody_asks_for() { # the coordinator takes no passwords: the client is told so
+  AS=ann TRINO_PASSWORD=password cli 1 --password --truststore-path "$CA" --execute 'SELECT 1'
+}
+
 for name in types_as_csv rows_as_json formats large_result shows a_syntax_error a_missing_table \
   an_error_in_the_middle errors_that_are_ignored a_script_that_stops_at_its_error a_statement_that_is_too_long \
   prepared_statements a_deallocated_statement sessions an_unknown_session_property interrupted; do one_case read "$name"; done
 one_case write tables
 for name in committed rolled_back aborted_by_an_error; do one_case transaction "$name"; done
+for name in one_for_all_statements one_by_a_password_that_nobody_asks_for; do one_case login "$name"; done

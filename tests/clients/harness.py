@@ -70,7 +70,7 @@ def connect(**settings):
 def connect_to(url, **settings):
     address = urlparse(url)
     return trino.dbapi.connect(
-        host=address.hostname, port=address.port, **{"user": USER, "timezone": "UTC", **settings}
+        host=address.hostname, port=address.port, http_scheme=address.scheme, **{"user": USER, "timezone": "UTC", **settings}
     )
 
 
