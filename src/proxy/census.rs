@@ -2,7 +2,7 @@
 
 use http::{HeaderValue, StatusCode, uri::PathAndQuery};
 
-use super::{Settings, backend::Backend, health::ask};
+use super::{Settings, backend::Backend, check::ask};
 
 /// The two gauges alone: all metrics of a coordinator are over a megabyte (Trino 476).
 const METRICS: &str = "/metrics?name%5B%5D=trino_execution_name_QueryManager_RunningQueries\

@@ -11,6 +11,7 @@ mod backend;
 mod body;
 mod census;
 mod chains;
+mod check;
 mod connector;
 mod door;
 mod endpoint;

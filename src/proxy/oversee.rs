@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{backend::Backend, fleet::Fleet, gateway::Gateway, health};
+use super::{backend::Backend, check, fleet::Fleet, gateway::Gateway};
 use crate::{routing::Router, trino::ClusterName};
 
 /// The checking task of each cluster, and how to end it.
@@ -47,7 +47,7 @@ impl Checks {
                     }
                 }
             };
-            self.tasks.spawn(health::watch(backend.clone(), gateway.settings.clone(), told, stop));
+            self.tasks.spawn(check::watch(backend.clone(), gateway.settings.clone(), told, stop));
         }
         gone
     }
