@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Error, Publisher, read::Seen};
 use crate::routing::{
-    Cluster, ClusterName, ExternalRouter, Group, OnUnknown, ProxyMode, ROUTING_TABLE_FORMAT, Reject, RoutingTable,
-    Rule, Rules, Serving, Strategy, Target, WeightedGroup,
+    Cluster, ClusterName, ExternalRouter, Group, HealthCheck, OnUnknown, ProxyMode, ROUTING_TABLE_FORMAT, Reject,
+    RoutingTable, Rule, Rules, Serving, Strategy, Target, WeightedGroup,
 };
 
 /// How often the files are compared with what they held.
@@ -66,7 +66,17 @@ struct GroupForm {
     name: String,
     #[serde(default)]
     strategy: Strategy,
+    health_check: Option<HealthCheckForm>,
     clusters: Vec<ClusterForm>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct HealthCheckForm {
+    sql: String,
+    user: String,
+    interval_seconds: Option<u32>,
+    timeout_seconds: Option<u32>,
 }
 
 #[derive(Deserialize)]
@@ -131,6 +141,12 @@ struct TargetForm {
 struct WeightedForm {
     name: String,
     weight: Option<u32>,
+}
+
+impl From<HealthCheckForm> for HealthCheck {
+    fn from(HealthCheckForm { sql, user, interval_seconds, timeout_seconds }: HealthCheckForm) -> Self {
+        Self { sql, user, interval_seconds, timeout_seconds }
+    }
 }
 
 impl From<RulesForm> for Rules {
@@ -233,8 +249,9 @@ fn read(file: &Path, seen: &mut Seen) -> Read {
         certificates: BTreeMap::new(),
     };
     let mut authorities = Authorities { file, seen, certificates: &mut table.certificates };
-    for GroupForm { name, strategy, clusters } in groups {
-        let mut group = Group { name, strategy, clusters: Vec::with_capacity(clusters.len()) };
+    for GroupForm { name, strategy, health_check, clusters } in groups {
+        let health_check = health_check.map(HealthCheck::from);
+        let mut group = Group { name, strategy, health_check, clusters: Vec::with_capacity(clusters.len()) };
         for ClusterForm { name, url, client_url, weight, serving, ca_file } in clusters {
             let ca = ca_file.map(|ca_file| authorities.add(&group.name, &name, &ca_file)).transpose()?;
             let weight = weight.unwrap_or(1);
@@ -338,6 +355,7 @@ allowedHosts: [example.com]
 groups:
 - name: adhoc
   strategy: LeastQueries
+  healthCheck: {sql: SELECT 1, user: health, intervalSeconds: 60, timeoutSeconds: 10}
   clusters: [{name: blue, url: 'http://127.0.0.1:1', clientUrl: 'https://blue.example.com', weight: 3}]
 routing:
   rules:
@@ -350,7 +368,9 @@ routing:
         let same = serde_json::json!({
             "format": 1, "externalUrl": "https://example.com/trino", "proxyMode": "ProxyFirstCall",
             "trustedProxies": ["10.0.0.0/8"], "allowedHosts": ["example.com"],
-            "groups": [{"name": "adhoc", "strategy": "LeastQueries", "clusters": [{"name": "blue",
+            "groups": [{"name": "adhoc", "strategy": "LeastQueries",
+                "healthCheck": {"sql": "SELECT 1", "user": "health", "intervalSeconds": 60, "timeoutSeconds": 10},
+                "clusters": [{"name": "blue",
                 "url": "http://127.0.0.1:1", "clientUrl": "https://blue.example.com", "weight": 3, "serving": "Active"}]}],
             "routing": {
                 "rules": [
@@ -364,7 +384,7 @@ routing:
         crate::routing::Router::compile(table).unwrap();
         let misspelt = yaml.replace("onUnknown", "onUnkown");
         let error = Standalone::read(&directory.write("warren.yaml", &misspelt)).unwrap_err().to_string();
-        assert!(error.contains("unknown field `onUnkown`") && error.contains("line 13"), "{error}");
+        assert!(error.contains("unknown field `onUnkown`") && error.contains("line 14"), "{error}");
     }
 
     #[test]

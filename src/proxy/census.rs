@@ -1,8 +1,12 @@
 //! How many queries a coordinator says it has, running and queued: the queries of other proxies are in that number.
 
-use http::{HeaderValue, StatusCode, uri::PathAndQuery};
+use http::{HeaderValue, StatusCode};
 
-use super::{Settings, backend::Backend, check::ask};
+use super::{
+    Settings,
+    backend::Backend,
+    check::{Question, ask},
+};
 
 /// The two gauges alone: all metrics of a coordinator are over a megabyte (Trino 476).
 const METRICS: &str = "/metrics?name%5B%5D=trino_execution_name_QueryManager_RunningQueries\
@@ -13,7 +17,7 @@ const USER: HeaderValue = HeaderValue::from_static("warren");
 
 /// Asks the coordinator, and notes what it says.
 pub(super) async fn take(backend: &Backend, settings: &Settings) {
-    let asked = ask(backend, settings, PathAndQuery::from_static(METRICS), Some(USER)).await;
+    let asked = ask(backend, settings, Question::page(METRICS, Some(USER), settings)).await;
     backend.report(match asked {
         Ok((head, body)) if head.status == StatusCode::OK => count(&String::from_utf8_lossy(&body)),
         Ok(_) | Err(_) => None,

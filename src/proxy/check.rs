@@ -5,11 +5,11 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Method, StatusCode,
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
     header::{CONTENT_TYPE, HOST, LOCATION},
     uri::PathAndQuery,
 };
-use http_body_util::{BodyExt as _, Limited};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
@@ -20,20 +20,62 @@ use super::{
     census,
     error::Cause,
     exchange::{Head, exchange},
-    health::Reason,
+    health::Checked,
     outside::Outside,
+    oversee::Teller,
+    reason::Reason,
 };
 
 /// The most bytes of an answer that are read: a coordinator's is about 200.
 const MAX_INFO: usize = 64 * 1024;
 
-/// Checks `backend` again and again until `shutdown`; `told` is called after each check.
-pub(super) async fn watch(
-    backend: Arc<Backend>,
-    settings: Arc<Settings>,
-    told: impl Fn(&Backend),
-    shutdown: CancellationToken,
-) {
+/// A request of the proxy's own.
+#[derive(Clone, Debug)]
+pub(super) struct Question {
+    pub method: Method,
+    pub target: PathAndQuery,
+    /// Headers besides those that every request has.
+    pub headers: HeaderMap,
+    pub body: Option<String>,
+    /// The most bytes of the answer that are read.
+    pub limit: usize,
+    /// The longest that the answer may take to begin.
+    pub timeout: Duration,
+}
+
+impl Question {
+    /// A page, and who asks for it.
+    pub(super) fn page(target: &'static str, user: Option<HeaderValue>, settings: &Settings) -> Self {
+        let headers = user.into_iter().map(|user| (HeaderName::from_static("x-trino-user"), user)).collect();
+        let target = PathAndQuery::from_static(target);
+        let timeout = settings.health.timeout;
+        Self { method: Method::GET, target, headers, body: None, limit: MAX_INFO, timeout }
+    }
+}
+
+/// Why a question has no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Unanswered {
+    /// It did not come in time.
+    Timeout,
+    /// It is over the limit.
+    TooLarge,
+    /// No connection, or a broken one.
+    Connection(String),
+}
+
+impl From<Unanswered> for Reason {
+    fn from(unanswered: Unanswered) -> Self {
+        match unanswered {
+            Unanswered::Timeout => Self::Timeout,
+            Unanswered::TooLarge => Self::NotACoordinator,
+            Unanswered::Connection(cause) => Self::Connection(cause),
+        }
+    }
+}
+
+/// Checks `backend` again and again until `shutdown`, and tells each check.
+pub(super) async fn watch(backend: Arc<Backend>, settings: Arc<Settings>, teller: Teller, shutdown: CancellationToken) {
     let checks = &settings.health;
     let mut retry = checks.retry;
     loop {
@@ -43,7 +85,8 @@ pub(super) async fn watch(
                 result.unwrap_or(Err(Reason::Timeout))
             }
         };
-        backend.health.observe(&backend.name, result, checks);
+        teller.checked(&backend, Checked::Info, &result);
+        backend.health.observe(&backend.name, Checked::Info, result, checks);
         if backend.health.is_healthy() && backend.is_counted() {
             let counting = tokio::time::timeout(checks.timeout, census::take(&backend, &settings));
             if counting.await.is_err() {
@@ -51,8 +94,8 @@ pub(super) async fn watch(
             }
         }
         backend.tidy(settings.shards);
-        told(&backend);
-        let pause = if backend.health.is_healthy() {
+        teller.cluster(&backend);
+        let pause = if backend.health.is_answering() {
             retry = checks.retry;
             checks.interval
         } else {
@@ -62,28 +105,28 @@ pub(super) async fn watch(
         };
         tokio::select! {
             () = shutdown.cancelled() => return,
-            () = backend.health.recheck.notified() => told(&backend),
+            () = backend.health.recheck.notified() => teller.cluster(&backend),
             () = tokio::time::sleep(spread(pause)) => {}
         }
     }
 }
 
 /// Up to a tenth more or less, so that a hundred proxies do not check at the same instant.
-fn spread(pause: Duration) -> Duration {
+pub(super) fn spread(pause: Duration) -> Duration {
     pause.mul_f64(0.9 + rand::random::<f64>() / 5.0)
 }
 
 async fn check(backend: &Backend, settings: &Settings) -> Result<(), Reason> {
     // One that comes back may have been set up anew.
-    if !backend.health.is_healthy() {
+    if !backend.health.is_answering() {
         backend.set_rewritten(false);
     }
-    let info = PathAndQuery::from_static("/v1/info");
-    let (mut head, mut body) = ask(backend, settings, info.clone(), None).await?;
+    let info = Question::page("/v1/info", None, settings);
+    let (mut head, mut body) = ask(backend, settings, info.clone()).await?;
     if head.status == StatusCode::NOT_ACCEPTABLE && !backend.is_rewritten() {
         // It refuses forwarded headers. Maybe it answers without.
         backend.set_rewritten(true);
-        (head, body) = ask(backend, settings, info, None).await?;
+        (head, body) = ask(backend, settings, info).await?;
     }
     match head.status {
         StatusCode::OK => judge(&head.headers, &body)?,
@@ -91,7 +134,7 @@ async fn check(backend: &Backend, settings: &Settings) -> Result<(), Reason> {
         status if status.is_redirection() => return Err(Reason::Redirect(status)),
         status => return Err(Reason::Status(status)),
     }
-    if !backend.health.is_healthy() && !backend.is_rewritten() {
+    if !backend.health.is_answering() && !backend.is_rewritten() {
         backend.set_rewritten(ignores_prefix(backend, settings).await?);
     }
     Ok(())
@@ -100,40 +143,40 @@ async fn check(backend: &Backend, settings: &Settings) -> Result<(), Reason> {
 /// Whether the coordinator takes forwarded headers and leaves the prefix out of its URIs: the redirect of its root to
 /// its UI tells (Trino 470 and 476: absolute, with the prefix).
 async fn ignores_prefix(backend: &Backend, settings: &Settings) -> Result<bool, Reason> {
-    let (head, _) = ask(backend, settings, PathAndQuery::from_static("/"), None).await?;
+    let (head, _) = ask(backend, settings, Question::page("/", None, settings)).await?;
     let location = head.headers.get(LOCATION).and_then(|location| location.to_str().ok());
     let absolute = location.filter(|location| head.status.is_redirection() && location.contains("://"));
     Ok(absolute.is_some_and(|location| !location.contains(&backend.prefix)))
 }
 
-/// Asks the coordinator for a page, as a client at the coordinator's own address would through this proxy.
+/// Asks the coordinator as a client at the coordinator's own address would through this proxy.
 pub(super) async fn ask(
     backend: &Backend,
     settings: &Settings,
-    target: PathAndQuery,
-    user: Option<HeaderValue>,
-) -> Result<(http::response::Parts, Bytes), Reason> {
-    let mut headers = HeaderMap::new();
+    question: Question,
+) -> Result<(http::response::Parts, Bytes), Unanswered> {
+    let Question { method, target, mut headers, body, limit, timeout } = question;
     headers.insert(HOST, backend.host.clone());
-    if let Some(user) = user {
-        headers.insert("x-trino-user", user);
-    }
     if let Some(outside) = Outside::of(backend.address())
         && !backend.is_rewritten()
     {
         outside.add_to(&mut headers, backend);
     }
-    let head = Head { method: Method::GET, target, headers };
+    let head = Head { method, target, headers };
     // The checks run beside the shards, and have connections of their own.
     let shard = Shard::new(settings.shards);
-    let asked = exchange(backend, shard, &head, RequestBody::nothing(), settings.health.timeout).await;
+    let body = body.map_or_else(RequestBody::nothing, RequestBody::text);
+    let asked = exchange(backend, shard, &head, body, timeout).await;
     let answer = asked.map_err(|error| match error {
-        Error::Timeout { .. } => Reason::Timeout,
-        error => Reason::Connection(innermost(&error)),
+        Error::Timeout { .. } => Unanswered::Timeout,
+        error => Unanswered::Connection(innermost(&error)),
     })?;
     let (head, body) = answer.into_parts();
-    let body = Limited::new(body, MAX_INFO).collect().await;
-    let body = body.map_err(|error: Cause| Reason::Connection(innermost(&*error)))?;
+    let body = Limited::new(body, limit).collect().await;
+    let body = body.map_err(|error: Cause| match error.downcast_ref::<LengthLimitError>() {
+        Some(_) => Unanswered::TooLarge,
+        None => Unanswered::Connection(innermost(&*error)),
+    })?;
     Ok((head, body.to_bytes()))
 }
 

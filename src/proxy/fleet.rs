@@ -51,6 +51,16 @@ impl Fleet {
             backend.set_counted(false);
             backends.insert(cluster.name.clone(), backend);
         }
+        for group in &table.groups {
+            for cluster in &group.clusters {
+                // One that drains or takes none shall be left to end what it has.
+                let takes_queries = cluster.serving == Serving::Active && cluster.weight > 0;
+                let check = group.health_check.as_ref().filter(|_| takes_queries);
+                backends.get(&cluster.name).into_iter().for_each(|backend: &Arc<Backend>| {
+                    backend.set_health_check(check);
+                });
+            }
+        }
         let counting = table.groups.iter().filter(|group| group.strategy == Strategy::LeastQueries);
         for cluster in counting.flat_map(|group| &group.clusters) {
             backends.get(&cluster.name).into_iter().for_each(|backend: &Arc<Backend>| backend.set_counted(true));

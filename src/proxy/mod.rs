@@ -36,6 +36,8 @@ mod oversee;
 mod patient;
 mod peek;
 mod pool;
+mod probe;
+mod reason;
 mod report;
 mod rewrite;
 mod settings;

@@ -21,6 +21,7 @@ mod messages;
 mod paths;
 mod paths_hostile;
 mod polls;
+mod probes;
 mod reload;
 mod rewriting;
 mod rules;
