@@ -37,7 +37,10 @@ use super::{
     rewrite::Rewriter,
     statement, strict, transaction,
 };
-use crate::{routing::Router, telemetry::Lines};
+use crate::{
+    routing::Router,
+    telemetry::{Lines, Traces},
+};
 
 /// A proxy. Clones are handles of the same one.
 #[derive(Clone, Debug)]
@@ -60,9 +63,14 @@ pub(super) struct Gateway {
 impl Proxy {
     /// A proxy whose metrics are in `registry`, and which writes a line per request to `access`.
     pub fn new(settings: Settings, registry: &mut Registry, access: Option<Lines>) -> Self {
+        Self::traced(settings, registry, access, None)
+    }
+
+    /// The same, which also makes a span of each request that is sampled.
+    pub fn traced(settings: Settings, registry: &mut Registry, access: Option<Lines>, traces: Option<Traces>) -> Self {
         let gateway = Gateway {
             settings: Arc::new(settings),
-            observer: Observer::new(Meters::new(registry), access),
+            observer: Observer::new(Meters::new(registry), access, traces),
             fleet: ArcSwapOption::empty(),
             draining: AtomicBool::new(false),
             set_aside: AtomicBool::new(false),
@@ -175,13 +183,14 @@ impl Gateway {
     ) -> Result<Response<ResponseBody>, Infallible> {
         let (head, body) = request.into_parts();
         let ambiguous = strict::fault(&head, body.is_end_stream());
-        let request = Request::from_parts(head, body);
+        let mut request = Request::from_parts(head, body);
         let fleet = self.fleet();
         let uri = request.uri().clone();
         let path = below_prefix(uri.path(), fleet.as_deref());
         let endpoint = classify(request.method(), path);
         let (kind, is_head) = (kind_of(&endpoint, request.method()), request.method() == Method::HEAD);
         let mut observation = Observation::begin(self.observer.clone(), request.method(), kind, request.headers());
+        observation.trace(&mut request, &endpoint, arrival);
         let answered = match (ambiguous, &fleet) {
             (Some(fault), _) => Err(Error::Ambiguous(fault)),
             (None, None) => Err(Error::NoTable),
@@ -209,6 +218,7 @@ impl Gateway {
             return Err(Error::NotFound);
         }
         let mut ask = Ask::new(&self.settings, fleet, arrival, (request.uri(), request.headers()), observation)?;
+        ask.observation.came_from(ask.client, ask.outside.host());
         let exchanged = match endpoint {
             Endpoint::Statement => statement::submit(&mut ask, request).await?,
             Endpoint::Info => forward::to_any(&mut ask, request).await?,

@@ -45,6 +45,7 @@ mod shard;
 mod statement;
 mod stream;
 mod strict;
+mod trace;
 mod transaction;
 mod wire;
 

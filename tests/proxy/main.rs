@@ -29,4 +29,5 @@ mod slow;
 mod standalone;
 mod statements;
 mod tls;
+mod traces;
 mod transactions;
