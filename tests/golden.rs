@@ -123,6 +123,7 @@ routing:
 metadata: {name: adhoc, namespace: trino}
 spec:
   strategy: Weighted
+  healthCheck: {sql: SELECT 1, user: warren-health, timeoutSeconds: 3}
   external:
   - {name: onprem, url: 'https://trino.example.org:8443', weight: 0, clientUrl: 'https://trino.example.org', caSecretRef: {name: ca}}
   - {name: no-secret, url: 'https://other.example.org', caSecretRef: {name: gone}}

@@ -53,6 +53,11 @@ pub struct TrinoClusterGroupSpec {
     /// How a new query picks one of the clusters. (The CRD has the type's text.)
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub strategy: Option<Strategy>,
+    /// A query by which the proxies check each cluster that takes new queries, besides asking for its `/v1/info`: while it
+    /// fails, the cluster takes no new queries, and the running ones go on. Adding, changing or removing it restarts
+    /// nothing. Default: no query.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_check: Option<HealthCheck>,
     /// How clusters are replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<Rollout>,
@@ -79,6 +84,32 @@ pub enum Strategy {
     Weighted,
     /// The one with the fewest queries for its weight.
     LeastQueries,
+}
+
+/// A query by which the proxies check clusters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("(has(self.timeoutSeconds) ? self.timeoutSeconds : 5) <= (has(self.intervalSeconds) ? self.intervalSeconds : 30)").message("spec.healthCheck: timeoutSeconds must not be over intervalSeconds"))]
+pub struct HealthCheck {
+    /// The statement: one that only reads (`SELECT`, `SHOW`, `DESCRIBE` or `EXPLAIN`), has a small result, and ends without
+    /// a semicolon, for example `SELECT 1`. Each proxy runs it at each cluster. One that is no such statement is named in
+    /// the gateway's condition, and the last table stays in force.
+    #[schemars(length(min = 1, max = 4096))]
+    #[x_kube(validation = Rule::new("!self.matches(';[[:space:]]*$') && self.matches('[^[:space:]]')").message("spec.healthCheck.sql must be one statement, such as SELECT 1, without a semicolon at its end"))]
+    pub sql: String,
+    /// The user that runs it, for example `warren-health`. No password is sent: a cluster that asks for one is unhealthy.
+    #[schemars(length(min = 1, max = 128))]
+    #[x_kube(validation = Rule::new("self.matches('^[!-~]+$')").message("spec.healthCheck.user must be the name of a user: visible ASCII characters"))]
+    pub user: String,
+    /// Seconds between two runs of one proxy at one cluster, a tenth more or less. After a failure the next ones come
+    /// sooner: after 5 s, then twice as long each time. Default: 30.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 5, max = 3600))]
+    pub interval_seconds: Option<i32>,
+    /// Seconds that a run may take; then it is cancelled and counts as failed. Default: 5.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 60))]
+    pub timeout_seconds: Option<i32>,
 }
 
 /// How clusters are replaced.

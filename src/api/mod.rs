@@ -24,8 +24,8 @@ pub use gateway::{
     TrinoGatewayStatus,
 };
 pub use group::{
-    ClusterSummary, ClusterTemplate, ExternalCluster, Rollout, SecretKeyReference, Strategy, TrinoClusterGroup,
-    TrinoClusterGroupSpec, TrinoClusterGroupStatus,
+    ClusterSummary, ClusterTemplate, ExternalCluster, HealthCheck, Rollout, SecretKeyReference, Strategy,
+    TrinoClusterGroup, TrinoClusterGroupSpec, TrinoClusterGroupStatus,
 };
 pub use pod::{Image, PullPolicy, PullSecret, Resources, TemplateMetadata};
 pub use proxy_group::{

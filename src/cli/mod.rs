@@ -5,6 +5,7 @@ mod operator;
 mod probe;
 mod proxy;
 mod route;
+mod traces;
 
 use std::process::ExitCode;
 

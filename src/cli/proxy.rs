@@ -20,12 +20,12 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::Failure;
+use super::{Failure, traces};
 use crate::{
     follow::{self, ConfigMapSource, Listen, Publisher, Standalone},
     proxy::{Door, Proxy, Settings, Shard, Tls, TlsFiles},
     routing::Router,
-    telemetry::{Admin, Lines, Metrics, Token, admin},
+    telemetry::{self, Admin, Exporter, Lines, Metrics, Token, Traces, admin},
 };
 
 const CLIENT_PORT: u16 = 8080;
@@ -94,6 +94,8 @@ pub(super) struct Arguments {
     /// The largest statement that is kept for a try on another cluster; larger ones are tried once.
     #[arg(long, value_name = "SIZE", default_value = "1MiB", value_parser = parse_size)]
     max_statement_kept: usize,
+    #[command(flatten)]
+    traces: traces::Arguments,
 }
 
 #[derive(Debug, Args)]
@@ -143,7 +145,8 @@ async fn serve(arguments: Arguments) -> Result<(), Failure> {
 
     let mut metrics = Metrics::new();
     let access = access_log(&arguments.access_log).map_err(Failure::Usage)?;
-    let proxy = Proxy::new(settings, metrics.registry(), access);
+    let (traces, exporter) = traces(&arguments.traces, &mut metrics).map_err(Failure::Usage)?.unzip();
+    let proxy = Proxy::traced(settings, metrics.registry(), access, traces);
     let admin = admin_of(&proxy, metrics, arguments.credentials_dir);
     let refusals = proxy.clone();
     let (publisher, tables) = follow::channel(move |_| refusals.table_refused());
@@ -154,6 +157,9 @@ async fn serve(arguments: Arguments) -> Result<(), Failure> {
     let mut tasks = JoinSet::new();
     tasks.spawn(follow_tables(followed, publisher, done.clone()));
     tasks.spawn(admin::serve(admins, admin, done.clone()));
+    if let Some(exporter) = exporter {
+        tasks.spawn(exporter.run(done.clone()));
+    }
     let overseer = proxy.clone();
     let over = done.clone();
     tasks.spawn(async move { overseer.oversee(tables, over).await });
@@ -225,6 +231,12 @@ fn access_log(place: &str) -> anyhow::Result<Option<Lines>> {
         }
     };
     Lines::new(sink).context("the access log's thread could not be started").map(Some)
+}
+
+fn traces(arguments: &traces::Arguments, metrics: &mut Metrics) -> anyhow::Result<Option<(Traces, Exporter)>> {
+    let Some(settings) = arguments.settings(|name| std::env::var(name).ok())? else { return Ok(None) };
+    tracing::info!(collector = %settings.endpoint, sampling = ?settings.sampling, "requests are traced");
+    Ok(Some(telemetry::traces(settings, metrics.registry()).context("traces cannot be sent")?))
 }
 
 /// Starts a thread per shard; each receiver ends with its thread.

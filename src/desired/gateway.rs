@@ -14,7 +14,8 @@ use super::{
 use crate::{
     api::{self, GroupSelection, Properties, ServingIntent, TrinoCluster, TrinoClusterGroup, TrinoGatewaySpec},
     routing::{
-        Cluster, Group, Listener, ProxyMode, ROUTING_TABLE_FORMAT, RoutingTable, Serving, Strategy, TableError,
+        Cluster, Group, HealthCheck, Listener, ProxyMode, ROUTING_TABLE_FORMAT, RoutingTable, Serving, Strategy,
+        TableError,
         codec::{EncodedTable, TABLE_GZIP_KEY, TABLE_KEY},
     },
 };
@@ -90,7 +91,19 @@ fn group_entry(namespace: &str, input: &GroupInput<'_>, certificates: &mut BTree
             api::Strategy::Weighted => Strategy::Weighted,
             api::Strategy::LeastQueries => Strategy::LeastQueries,
         },
+        health_check: input.group.spec.health_check.as_ref().map(health_check),
         clusters: made.chain(external).collect(),
+    }
+}
+
+fn health_check(spec: &api::HealthCheck) -> HealthCheck {
+    let api::HealthCheck { sql, user, interval_seconds, timeout_seconds } = spec;
+    let seconds = |given: Option<i32>| given.and_then(|seconds| u32::try_from(seconds).ok());
+    HealthCheck {
+        sql: sql.clone(),
+        user: user.clone(),
+        interval_seconds: seconds(*interval_seconds),
+        timeout_seconds: seconds(*timeout_seconds),
     }
 }
 

@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Error, Publisher, read::Seen};
 use crate::routing::{
-    Cluster, ClusterName, ExternalRouter, Group, Listener, OnUnknown, ProxyMode, ROUTING_TABLE_FORMAT, Reject,
-    RoutingTable, Rule, Rules, Serving, Strategy, Target, WeightedGroup,
+    Cluster, ClusterName, ExternalRouter, Group, HealthCheck, Listener, OnUnknown, ProxyMode, ROUTING_TABLE_FORMAT,
+    Reject, RoutingTable, Rule, Rules, Serving, Strategy, Target, WeightedGroup,
 };
 
 /// How often the files are compared with what they held.
@@ -81,7 +81,17 @@ struct GroupForm {
     name: String,
     #[serde(default)]
     strategy: Strategy,
+    health_check: Option<HealthCheckForm>,
     clusters: Vec<ClusterForm>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct HealthCheckForm {
+    sql: String,
+    user: String,
+    interval_seconds: Option<u32>,
+    timeout_seconds: Option<u32>,
 }
 
 #[derive(Deserialize)]
@@ -151,6 +161,12 @@ struct WeightedForm {
 impl From<ListenerForm> for Listener {
     fn from(ListenerForm { name, address: _, source, client_tags }: ListenerForm) -> Self {
         Self { name, source, client_tags }
+    }
+}
+
+impl From<HealthCheckForm> for HealthCheck {
+    fn from(HealthCheckForm { sql, user, interval_seconds, timeout_seconds }: HealthCheckForm) -> Self {
+        Self { sql, user, interval_seconds, timeout_seconds }
     }
 }
 
@@ -257,8 +273,9 @@ fn read(file: &Path, seen: &mut Seen) -> Read {
         certificates: BTreeMap::new(),
     };
     let mut authorities = Authorities { file, seen, certificates: &mut table.certificates };
-    for GroupForm { name, strategy, clusters } in groups {
-        let mut group = Group { name, strategy, clusters: Vec::with_capacity(clusters.len()) };
+    for GroupForm { name, strategy, health_check, clusters } in groups {
+        let health_check = health_check.map(HealthCheck::from);
+        let mut group = Group { name, strategy, health_check, clusters: Vec::with_capacity(clusters.len()) };
         for ClusterForm { name, url, client_url, weight, serving, ca_file } in clusters {
             let ca = ca_file.map(|ca_file| authorities.add(&group.name, &name, &ca_file)).transpose()?;
             let weight = weight.unwrap_or(1);
@@ -366,6 +383,7 @@ listeners:
 groups:
 - name: adhoc
   strategy: LeastQueries
+  healthCheck: {sql: SELECT 1, user: health, intervalSeconds: 60, timeoutSeconds: 10}
   clusters: [{name: blue, url: 'http://127.0.0.1:1', clientUrl: 'https://blue.example.com', weight: 3}]
 routing:
   rules:
@@ -381,7 +399,9 @@ routing:
             "format": 1, "externalUrl": "https://example.com/trino", "proxyMode": "ProxyFirstCall",
             "trustedProxies": ["10.0.0.0/8"], "allowedHosts": ["example.com"],
             "listeners": [{"name": "bi", "source": "superset", "clientTags": ["slow"]}, {"name": "plain"}],
-            "groups": [{"name": "adhoc", "strategy": "LeastQueries", "clusters": [{"name": "blue",
+            "groups": [{"name": "adhoc", "strategy": "LeastQueries",
+                "healthCheck": {"sql": "SELECT 1", "user": "health", "intervalSeconds": 60, "timeoutSeconds": 10},
+                "clusters": [{"name": "blue",
                 "url": "http://127.0.0.1:1", "clientUrl": "https://blue.example.com", "weight": 3, "serving": "Active"}]}],
             "routing": {
                 "rules": [
@@ -395,7 +415,7 @@ routing:
         crate::routing::Router::compile(table).unwrap();
         let misspelt = yaml.replace("onUnknown", "onUnkown");
         let error = Standalone::read(&directory.write("warren.yaml", &misspelt)).unwrap_err().to_string();
-        assert!(error.contains("unknown field `onUnkown`") && error.contains("line 16"), "{error}");
+        assert!(error.contains("unknown field `onUnkown`") && error.contains("line 17"), "{error}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::{
 };
 
 use http::{HeaderValue, Uri, uri::Scheme};
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use super::{
     Settings, Shard,
@@ -22,7 +22,7 @@ use super::{
     rewrite::Lead,
 };
 use crate::{
-    routing::{Address, Cluster, Load, RoutingTable},
+    routing::{Address, Cluster, HealthCheck, Load, RoutingTable},
     trino::ClusterName,
 };
 
@@ -63,6 +63,8 @@ pub(super) struct Backend {
     rewritten: AtomicBool,
     /// A strategy looks at how many queries it has.
     counted: AtomicBool,
+    /// The query that checks it.
+    health_check: watch::Sender<Option<HealthCheck>>,
     in_flight: AtomicUsize,
     reported: AtomicU64,
     slow_start: Duration,
@@ -88,6 +90,7 @@ impl Backend {
             pool,
             rewritten: AtomicBool::new(false),
             counted: AtomicBool::new(false),
+            health_check: watch::Sender::new(None),
             in_flight: AtomicUsize::new(0),
             reported: AtomicU64::new(NOT_SAID),
             slow_start: settings.health.slow_start,
@@ -140,6 +143,23 @@ impl Backend {
     /// Whether it is asked from now on.
     pub(super) fn set_counted(&self, counted: bool) {
         self.counted.store(counted, Ordering::Relaxed);
+    }
+
+    /// The query that checks it from now on, and none if it takes no new queries.
+    pub(super) fn set_health_check(&self, check: Option<&HealthCheck>) {
+        self.health.expect_query(check.is_some());
+        self.health_check.send_if_modified(|before| {
+            let changed = before.as_ref() != check;
+            if changed {
+                *before = check.cloned();
+            }
+            changed
+        });
+    }
+
+    /// The same, to be followed.
+    pub(super) fn health_check(&self) -> watch::Receiver<Option<HealthCheck>> {
+        self.health_check.subscribe()
     }
 
     /// How its URIs become ones that lead through the gateway.

@@ -51,8 +51,12 @@ impl Fleet {
             backends.insert(cluster.name.clone(), backend);
         }
         for group in &table.groups {
-            for backend in group.clusters.iter().filter_map(|cluster| backends.get(&cluster.name)) {
+            for cluster in &group.clusters {
+                let Some(backend) = backends.get(&cluster.name) else { continue };
                 backend.set_counted(group.strategy == Strategy::LeastQueries);
+                // One that drains or takes none shall be left to end what it has.
+                let takes_queries = cluster.serving == Serving::Active && cluster.weight > 0;
+                backend.set_health_check(group.health_check.as_ref().filter(|_| takes_queries));
             }
         }
         let turn = |name: &String| before.and_then(|fleet| fleet.turns.get(name)).cloned().unwrap_or_default();

@@ -41,7 +41,7 @@ use super::{
 };
 use crate::{
     routing::{LiveReport, Router},
-    telemetry::Lines,
+    telemetry::{Lines, Traces},
 };
 
 /// A proxy. Clones are handles of the same one.
@@ -65,9 +65,14 @@ pub(super) struct Gateway {
 impl Proxy {
     /// A proxy whose metrics are in `registry`, and which writes a line per request to `access`.
     pub fn new(settings: Settings, registry: &mut Registry, access: Option<Lines>) -> Self {
+        Self::traced(settings, registry, access, None)
+    }
+
+    /// The same, which also makes a span of each request that is sampled.
+    pub fn traced(settings: Settings, registry: &mut Registry, access: Option<Lines>, traces: Option<Traces>) -> Self {
         let gateway = Gateway {
             settings: Arc::new(settings),
-            observer: Observer::new(Meters::new(registry), access),
+            observer: Observer::new(Meters::new(registry), access, traces),
             fleet: ArcSwapOption::empty(),
             draining: AtomicBool::new(false),
             set_aside: AtomicBool::new(false),
@@ -175,7 +180,7 @@ impl Gateway {
     /// The way of one request: what is it for, who answers it, what becomes of the answer.
     pub(super) async fn handle(
         &self,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
         arrival: &Arrival,
     ) -> Result<Response<ResponseBody>, Infallible> {
         let ambiguous = strict::fault(&request, request.body().is_end_stream());
@@ -185,6 +190,7 @@ impl Gateway {
         let endpoint = classify(request.method(), path);
         let (kind, is_head) = (kind_of(&endpoint, request.method()), request.method() == Method::HEAD);
         let mut observation = Observation::begin(self.observer.clone(), request.method(), kind, request.headers());
+        observation.trace(&mut request, &endpoint, arrival);
         let answered = match (ambiguous, &fleet) {
             (Some(fault), _) => Err(Error::Ambiguous(fault)),
             (None, None) => Err(Error::NoTable),
@@ -212,6 +218,7 @@ impl Gateway {
             return Err(Error::NotFound);
         }
         let mut ask = Ask::new(&self.settings, fleet, arrival, (request.uri(), request.headers()), observation)?;
+        ask.observation.came_from(ask.client, ask.outside.host());
         let exchanged = match endpoint {
             Endpoint::Statement => statement::submit(&mut ask, request).await?,
             Endpoint::Info => forward::to_any(&mut ask, path, request).await?,

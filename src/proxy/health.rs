@@ -1,46 +1,31 @@
-//! Whether a cluster can take new queries: what its answers to `GET /v1/info` make of it. Polls of running queries are
-//! never refused for it.
+//! Whether a cluster can take new queries: what the results of its checks make of it. Polls of running queries are never
+//! refused for it. No I/O of its own.
 
 use std::{
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
-use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderValue, Method, StatusCode,
-    header::{CONTENT_TYPE, HOST, LOCATION},
-    uri::PathAndQuery,
-};
-use http_body_util::{BodyExt as _, Limited};
-use serde::Deserialize;
-use tokio::{sync::Notify, time::Instant};
-use tokio_util::sync::CancellationToken;
-
-use super::{
-    Error, HealthChecks, Settings, Shard,
-    backend::Backend,
-    body::RequestBody,
-    census,
-    error::Cause,
-    exchange::{Head, exchange},
-    outside::Outside,
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
 };
 
-/// The most bytes of an answer that are read: a coordinator's is about 200.
-const MAX_INFO: usize = 64 * 1024;
+use super::{HealthChecks, reason::Reason};
 
-/// The health of one cluster.
-#[derive(Debug, Default)]
+/// The health of one cluster: that of its coordinator and, where a query checks it as well, that of both.
+#[derive(Debug)]
 pub(super) struct Health {
     healthy: AtomicBool,
-    tracker: Mutex<Tracker>,
+    judged: Mutex<Judged>,
+    /// Whether the coordinator answers, for whoever waits for that.
+    answering: watch::Sender<bool>,
     /// Wakes the checking task before its time.
-    recheck: Notify,
+    pub recheck: Notify,
 }
 
 /// What is known of a cluster.
@@ -53,88 +38,101 @@ pub(super) enum State {
     Unhealthy(Reason),
 }
 
-/// Why a cluster is unhealthy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Reason {
-    /// It still starts.
-    Starting,
-    /// It answered with another status than 200.
-    Status(StatusCode),
-    /// It sent the check elsewhere: most often to a login page.
-    Redirect(StatusCode),
-    /// It answered with something else than a coordinator's JSON.
-    NotACoordinator,
-    /// It answers 406, with forwarded headers and without.
-    NoForwarding,
-    /// It did not answer in time.
-    Timeout,
-    /// No connection, or a broken one.
-    Connection(String),
+/// What was checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Checked {
+    /// `GET /v1/info`.
+    Info,
+    /// The query of the group's health check.
+    Query,
 }
 
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Starting => f.write_str("the coordinator is starting"),
-            Self::Status(status) => write!(f, "GET /v1/info answered {status}"),
-            Self::Redirect(status) => {
-                write!(
-                    f,
-                    "GET /v1/info answered {status}: a login page or another server stands before the coordinator"
-                )
-            }
-            Self::NotACoordinator => f.write_str("GET /v1/info answered with something else than a coordinator's JSON"),
-            Self::NoForwarding => {
-                f.write_str("GET /v1/info answered 406 with X-Forwarded headers and without: no coordinator does so")
-            }
-            Self::Timeout => f.write_str("GET /v1/info did not answer in time"),
-            Self::Connection(cause) => write!(f, "no connection: {cause}"),
-        }
-    }
-}
-
+/// The results of one way of checking.
 #[derive(Debug, Default)]
 struct Tracker {
     state: State,
     successes: u32,
     failures: u32,
+}
+
+#[derive(Debug, Default)]
+struct Judged {
+    info: Tracker,
+    /// None while no query checks the cluster.
+    query: Option<Tracker>,
     /// Since when it is healthy again, if it was healthy before.
     back_since: Option<Instant>,
     was_healthy: bool,
 }
 
 impl Tracker {
-    /// Takes in the result of a check; returns whether the state changed in kind, so that it is to be told.
-    fn observe(&mut self, result: Result<(), Reason>, checks: &HealthChecks) -> bool {
+    /// Takes in the result of a check.
+    fn observe(&mut self, result: Result<(), Reason>, checks: &HealthChecks) {
         match result {
             Ok(()) => {
                 self.failures = 0;
                 self.successes = self.successes.saturating_add(1);
                 // One that was never seen has nothing to make good.
-                let enough = self.state == State::Unknown || self.successes >= checks.successes;
-                if self.state == State::Healthy || !enough {
-                    return false;
+                if self.state == State::Unknown || self.successes >= checks.successes {
+                    self.state = State::Healthy;
                 }
-                self.state = State::Healthy;
-                self.back_since = self.was_healthy.then(Instant::now);
-                self.was_healthy = true;
-                true
             }
             Err(reason) => {
                 self.successes = 0;
                 self.failures = self.failures.saturating_add(1);
-                if self.state == State::Healthy && self.failures < checks.failures {
-                    return false;
+                if self.state != State::Healthy || self.failures >= checks.failures {
+                    self.state = State::Unhealthy(reason);
                 }
-                let told = match (&self.state, &reason) {
-                    // Causes differ in details from one failure to the next.
-                    (State::Unhealthy(Reason::Connection(_)), Reason::Connection(_)) => true,
-                    (State::Unhealthy(before), now) => before == now,
-                    _ => false,
-                };
-                self.state = State::Unhealthy(reason);
-                !told
             }
+        }
+    }
+}
+
+impl Judged {
+    /// What both ways of checking make of the cluster: the coordinator's answer comes first.
+    fn state(&self) -> &State {
+        match (&self.info.state, &self.query) {
+            (State::Healthy, Some(query)) => &query.state,
+            (info, _) => info,
+        }
+    }
+
+    /// Takes in the result of a check; returns whether the state changed in kind, so that it is to be told.
+    fn observe(&mut self, checked: Checked, result: Result<(), Reason>, checks: &HealthChecks) -> bool {
+        let before = self.state().clone();
+        match (checked, &mut self.query) {
+            (Checked::Info, _) => self.info.observe(result, checks),
+            (Checked::Query, Some(query)) if self.info.state == State::Healthy => query.observe(result, checks),
+            (Checked::Query, _) => {}
+        }
+        if let (Some(query), State::Unhealthy(_)) = (&mut self.query, &self.info.state) {
+            // What a query said of a coordinator that went away is not true of the one that comes back.
+            *query = Tracker::default();
+        }
+        self.turned(&before)
+    }
+
+    fn turned(&mut self, before: &State) -> bool {
+        let turned = match (before, self.state()) {
+            // Causes differ in details from one failure to the next.
+            (State::Unhealthy(before), State::Unhealthy(now)) => !before.is_like(now),
+            (before, now) => before != now,
+        };
+        if turned && *self.state() == State::Healthy {
+            self.back_since = self.was_healthy.then(Instant::now);
+            self.was_healthy = true;
+        }
+        turned
+    }
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            healthy: AtomicBool::new(false),
+            judged: Mutex::default(),
+            answering: watch::Sender::new(false),
+            recheck: Notify::new(),
         }
     }
 }
@@ -145,219 +143,120 @@ impl Health {
         self.healthy.load(Ordering::Acquire)
     }
 
+    /// Whether the coordinator answers its check, whatever a query says.
+    pub(super) fn is_answering(&self) -> bool {
+        *self.answering.borrow()
+    }
+
+    /// The same, to be waited for.
+    pub(super) fn answering(&self) -> watch::Receiver<bool> {
+        self.answering.subscribe()
+    }
+
     pub(super) fn state(&self) -> State {
-        self.tracker.lock().unwrap_or_else(PoisonError::into_inner).state.clone()
+        self.judged().state().clone()
+    }
+
+    /// Whether a query checks the cluster from now on. One that is healthy stays so until the query says otherwise: a
+    /// new table takes nothing out.
+    pub(super) fn expect_query(&self, expected: bool) {
+        let mut judged = self.judged();
+        if judged.query.is_some() != expected {
+            let state = judged.info.state.clone();
+            let state = if state == State::Healthy { state } else { State::Unknown };
+            judged.query = expected.then(|| Tracker { state, ..Tracker::default() });
+            self.healthy.store(*judged.state() == State::Healthy, Ordering::Release);
+        }
     }
 
     /// How much of its share of new queries the cluster takes, from 0 to 1: one that came back warms up for
     /// `slow_start`, since all would else go at once to the one with the fewest queries.
     pub(super) fn warmth(&self, slow_start: Duration) -> f64 {
-        let since = self.tracker.lock().unwrap_or_else(PoisonError::into_inner).back_since;
+        let since = self.judged().back_since;
         let Some(since) = since.filter(|_| !slow_start.is_zero()) else { return 1.0 };
         (since.elapsed().as_secs_f64() / slow_start.as_secs_f64()).clamp(0.1, 1.0)
     }
 
     /// Takes the cluster out at once, as nobody listens there, and has it checked again soon.
     pub(super) fn refused(&self, cluster: &impl fmt::Display) {
-        if self.is_healthy() {
+        if self.is_answering() {
             let at_once = HealthChecks { failures: 0, ..HealthChecks::default() };
-            self.observe(cluster, Err(Reason::Connection("connection refused".to_owned())), &at_once);
+            self.observe(cluster, Checked::Info, Err(Reason::Connection("connection refused".to_owned())), &at_once);
             self.recheck.notify_one();
         }
     }
 
-    fn observe(&self, cluster: &impl fmt::Display, result: Result<(), Reason>, checks: &HealthChecks) {
-        let mut tracker = self.tracker.lock().unwrap_or_else(PoisonError::into_inner);
-        let changed = tracker.observe(result, checks);
-        self.healthy.store(tracker.state == State::Healthy, Ordering::Release);
-        if changed {
-            match &tracker.state {
+    /// Takes in the result of a check.
+    pub(super) fn observe(
+        &self,
+        cluster: &impl fmt::Display,
+        checked: Checked,
+        result: Result<(), Reason>,
+        checks: &HealthChecks,
+    ) {
+        let mut judged = self.judged();
+        let turned = judged.observe(checked, result, checks);
+        self.healthy.store(*judged.state() == State::Healthy, Ordering::Release);
+        let answers = judged.info.state == State::Healthy;
+        self.answering.send_if_modified(|answering| std::mem::replace(answering, answers) != answers);
+        if turned {
+            match judged.state() {
                 State::Unhealthy(reason) => tracing::warn!(%cluster, %reason, "the cluster is unhealthy"),
                 State::Healthy => tracing::info!(%cluster, "the cluster is healthy"),
                 State::Unknown => {}
             }
         }
     }
-}
 
-/// Checks `backend` again and again until `shutdown`; `told` is called after each check.
-pub(super) async fn watch(
-    backend: Arc<Backend>,
-    settings: Arc<Settings>,
-    told: impl Fn(&Backend),
-    shutdown: CancellationToken,
-) {
-    let checks = &settings.health;
-    let mut retry = checks.retry;
-    loop {
-        let result = tokio::select! {
-            () = shutdown.cancelled() => return,
-            result = tokio::time::timeout(checks.timeout, check(&backend, &settings)) => {
-                result.unwrap_or(Err(Reason::Timeout))
-            }
-        };
-        backend.health.observe(&backend.name, result, checks);
-        if backend.health.is_healthy() && backend.is_counted() {
-            let counting = tokio::time::timeout(checks.timeout, census::take(&backend, &settings));
-            if counting.await.is_err() {
-                backend.report(None);
-            }
-        }
-        backend.tidy(settings.shards);
-        told(&backend);
-        let pause = if backend.health.is_healthy() {
-            retry = checks.retry;
-            checks.interval
-        } else {
-            let pause = retry;
-            retry = (retry * 2).min(checks.max_retry);
-            pause
-        };
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            () = backend.health.recheck.notified() => told(&backend),
-            () = tokio::time::sleep(spread(pause)) => {}
-        }
+    fn judged(&self) -> MutexGuard<'_, Judged> {
+        self.judged.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Up to a tenth more or less, so that a hundred proxies do not check at the same instant.
-fn spread(pause: Duration) -> Duration {
-    pause.mul_f64(0.9 + rand::random::<f64>() / 5.0)
-}
-
-async fn check(backend: &Backend, settings: &Settings) -> Result<(), Reason> {
-    // One that comes back may have been set up anew.
-    if !backend.health.is_healthy() {
-        backend.set_rewritten(false);
-    }
-    let info = PathAndQuery::from_static("/v1/info");
-    let (mut head, mut body) = ask(backend, settings, info.clone(), None).await?;
-    if head.status == StatusCode::NOT_ACCEPTABLE && !backend.is_rewritten() {
-        // It refuses forwarded headers. Maybe it answers without.
-        backend.set_rewritten(true);
-        (head, body) = ask(backend, settings, info, None).await?;
-    }
-    match head.status {
-        StatusCode::OK => judge(&head.headers, &body)?,
-        StatusCode::NOT_ACCEPTABLE => return Err(Reason::NoForwarding),
-        status if status.is_redirection() => return Err(Reason::Redirect(status)),
-        status => return Err(Reason::Status(status)),
-    }
-    if !backend.health.is_healthy() && !backend.is_rewritten() {
-        backend.set_rewritten(ignores_prefix(backend, settings).await?);
-    }
-    Ok(())
-}
-
-/// Whether the coordinator takes forwarded headers and leaves the prefix out of its URIs: the redirect of its root to
-/// its UI tells (Trino 470 and 476: absolute, with the prefix).
-async fn ignores_prefix(backend: &Backend, settings: &Settings) -> Result<bool, Reason> {
-    let (head, _) = ask(backend, settings, PathAndQuery::from_static("/"), None).await?;
-    let location = head.headers.get(LOCATION).and_then(|location| location.to_str().ok());
-    let absolute = location.filter(|location| head.status.is_redirection() && location.contains("://"));
-    Ok(absolute.is_some_and(|location| !location.contains(&backend.prefix)))
-}
-
-/// Asks the coordinator for a page, as a client at the coordinator's own address would through this proxy.
-pub(super) async fn ask(
-    backend: &Backend,
-    settings: &Settings,
-    target: PathAndQuery,
-    user: Option<HeaderValue>,
-) -> Result<(http::response::Parts, Bytes), Reason> {
-    let mut headers = HeaderMap::new();
-    headers.insert(HOST, backend.host.clone());
-    if let Some(user) = user {
-        headers.insert("x-trino-user", user);
-    }
-    if let Some(outside) = Outside::of(backend.address())
-        && !backend.is_rewritten()
-    {
-        outside.add_to(&mut headers, backend);
-    }
-    let head = Head { method: Method::GET, target, headers };
-    // The checks run beside the shards, and have connections of their own.
-    let shard = Shard::new(settings.shards);
-    let asked = exchange(backend, shard, &head, RequestBody::nothing(), settings.health.timeout).await;
-    let answer = asked.map_err(|error| match error {
-        Error::Timeout { .. } => Reason::Timeout,
-        error => Reason::Connection(innermost(&error)),
-    })?;
-    let (head, body) = answer.into_parts();
-    let body = Limited::new(body, MAX_INFO).collect().await;
-    let body = body.map_err(|error: Cause| Reason::Connection(innermost(&*error)))?;
-    Ok((head, body.to_bytes()))
-}
-
-/// What `/v1/info` says; see `io.trino.client.ServerInfo`, Trino 476.
-#[derive(Deserialize)]
-struct Info {
-    starting: bool,
-}
-
-fn judge(headers: &HeaderMap, body: &[u8]) -> Result<(), Reason> {
-    let html = |value: &http::HeaderValue| value.as_bytes().starts_with(b"text/html");
-    if headers.get(CONTENT_TYPE).is_some_and(html) {
-        return Err(Reason::NotACoordinator);
-    }
-    match serde_json::from_slice(body) {
-        Ok(Info { starting: false }) => Ok(()),
-        Ok(Info { starting: true }) => Err(Reason::Starting),
-        Err(_) => Err(Reason::NotACoordinator),
-    }
-}
-
-/// The message of the first cause: the others only say that something failed.
-fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(deeper) = cause.source() {
-        cause = deeper;
-    }
-    cause.to_string()
 }
 
 #[cfg(test)]
 mod tests {
+    use http::StatusCode;
+
     use super::*;
+    use crate::proxy::reason::QueryFault;
 
     #[test]
     fn one_success_brings_a_cluster_in_and_two_failures_take_it_out() {
         let checks = HealthChecks { successes: 1, failures: 2, ..HealthChecks::default() };
-        let mut tracker = Tracker::default();
-        assert!(tracker.observe(Err(Reason::Starting), &checks));
-        assert!(!tracker.observe(Err(Reason::Starting), &checks));
-        assert!(tracker.observe(Ok(()), &checks));
-        assert!(!tracker.observe(Err(Reason::Timeout), &checks));
-        assert_eq!(tracker.state, State::Healthy);
-        assert!(!tracker.observe(Ok(()), &checks));
-        assert!(!tracker.observe(Err(Reason::Timeout), &checks));
-        assert!(tracker.observe(Err(Reason::Timeout), &checks));
-        assert_eq!(tracker.state, State::Unhealthy(Reason::Timeout));
+        let mut judged = Judged::default();
+        assert!(judged.observe(Checked::Info, Err(Reason::Starting), &checks));
+        assert!(!judged.observe(Checked::Info, Err(Reason::Starting), &checks));
+        assert!(judged.observe(Checked::Info, Ok(()), &checks));
+        assert!(!judged.observe(Checked::Info, Err(Reason::Timeout), &checks));
+        assert_eq!(*judged.state(), State::Healthy);
+        assert!(!judged.observe(Checked::Info, Ok(()), &checks));
+        assert!(!judged.observe(Checked::Info, Err(Reason::Timeout), &checks));
+        assert!(judged.observe(Checked::Info, Err(Reason::Timeout), &checks));
+        assert_eq!(*judged.state(), State::Unhealthy(Reason::Timeout));
     }
 
     #[test]
     fn one_that_failed_must_succeed_as_often_as_asked_and_a_new_one_once() {
         let checks = HealthChecks { successes: 3, failures: 1, ..HealthChecks::default() };
-        let mut tracker = Tracker::default();
-        assert!(tracker.observe(Ok(()), &checks));
-        assert!(tracker.observe(Err(Reason::Timeout), &checks));
-        assert!(!tracker.observe(Ok(()), &checks));
-        assert!(!tracker.observe(Ok(()), &checks));
-        assert!(!tracker.observe(Err(Reason::Timeout), &checks));
-        assert!(!tracker.observe(Ok(()), &checks));
-        assert!(!tracker.observe(Ok(()), &checks));
-        assert!(tracker.observe(Ok(()), &checks));
+        let mut judged = Judged::default();
+        assert!(judged.observe(Checked::Info, Ok(()), &checks));
+        assert!(judged.observe(Checked::Info, Err(Reason::Timeout), &checks));
+        assert!(!judged.observe(Checked::Info, Ok(()), &checks));
+        assert!(!judged.observe(Checked::Info, Ok(()), &checks));
+        assert!(!judged.observe(Checked::Info, Err(Reason::Timeout), &checks));
+        assert!(!judged.observe(Checked::Info, Ok(()), &checks));
+        assert!(!judged.observe(Checked::Info, Ok(()), &checks));
+        assert!(judged.observe(Checked::Info, Ok(()), &checks));
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_that_came_back_warms_up_and_a_new_one_does_not() {
         let (checks, slow_start) = (HealthChecks::default(), Duration::from_secs(10));
         let health = Health::default();
-        health.observe(&"blue", Ok(()), &checks);
+        health.observe(&"blue", Checked::Info, Ok(()), &checks);
         assert!(health.warmth(slow_start) >= 1.0);
         health.refused(&"blue");
-        health.observe(&"blue", Ok(()), &checks);
+        health.observe(&"blue", Checked::Info, Ok(()), &checks);
         assert!(health.warmth(slow_start) <= 0.1);
         assert!(health.warmth(Duration::ZERO) >= 1.0);
         tokio::time::advance(Duration::from_secs(5)).await;
@@ -369,7 +268,7 @@ mod tests {
     #[test]
     fn a_refused_connection_takes_it_out_at_once() {
         let health = Health::default();
-        health.observe(&"blue", Ok(()), &HealthChecks::default());
+        health.observe(&"blue", Checked::Info, Ok(()), &HealthChecks::default());
         assert!(health.is_healthy());
         health.refused(&"blue");
         assert!(!health.is_healthy());
@@ -377,9 +276,66 @@ mod tests {
 
     #[test]
     fn the_same_trouble_is_told_once() {
-        let (mut tracker, checks) = (Tracker::default(), HealthChecks::default());
-        assert!(tracker.observe(Err(Reason::Connection("a".into())), &checks));
-        assert!(!tracker.observe(Err(Reason::Connection("b".into())), &checks));
-        assert!(tracker.observe(Err(Reason::Redirect(StatusCode::SEE_OTHER)), &checks));
+        let (mut judged, checks) = (Judged::default(), HealthChecks::default());
+        assert!(judged.observe(Checked::Info, Err(Reason::Connection("a".into())), &checks));
+        assert!(!judged.observe(Checked::Info, Err(Reason::Connection("b".into())), &checks));
+        assert!(judged.observe(Checked::Info, Err(Reason::Redirect(StatusCode::SEE_OTHER)), &checks));
+    }
+
+    const FAULT: Reason = Reason::Query(QueryFault::Timeout);
+
+    #[test]
+    fn where_a_query_checks_both_must_be_well_and_each_counts_for_itself() {
+        let checks = HealthChecks { successes: 1, failures: 2, ..HealthChecks::default() };
+        let health = Health::default();
+        let observe = |checked, result| health.observe(&"blue", checked, result, &checks);
+        health.expect_query(true);
+        observe(Checked::Info, Ok(()));
+        assert!(health.is_answering() && !health.is_healthy());
+        observe(Checked::Query, Ok(()));
+        assert!(health.is_healthy());
+        // What /v1/info says in between makes no failure of the query good.
+        observe(Checked::Query, Err(FAULT));
+        observe(Checked::Info, Ok(()));
+        assert!(health.is_healthy());
+        observe(Checked::Query, Err(FAULT));
+        assert_eq!(health.state(), State::Unhealthy(FAULT));
+        assert!(health.is_answering());
+        observe(Checked::Query, Ok(()));
+        assert!(health.is_healthy());
+    }
+
+    #[test]
+    fn a_coordinator_that_comes_back_is_asked_by_a_query_before_it_takes_any() {
+        let (health, checks) = (Health::default(), HealthChecks::default());
+        let observe = |checked, result| health.observe(&"blue", checked, result, &checks);
+        health.expect_query(true);
+        observe(Checked::Info, Ok(()));
+        observe(Checked::Query, Ok(()));
+        health.refused(&"blue");
+        // The answer to a query that was under way is an old one.
+        observe(Checked::Query, Ok(()));
+        observe(Checked::Info, Ok(()));
+        assert_eq!((health.state(), health.is_answering()), (State::Unknown, true));
+        observe(Checked::Query, Ok(()));
+        assert!(health.is_healthy());
+    }
+
+    #[test]
+    fn a_new_table_takes_no_cluster_out_and_brings_one_back_whose_query_is_gone() {
+        let (health, checks) = (Health::default(), HealthChecks::default());
+        let observe = |checked, result| health.observe(&"blue", checked, result, &checks);
+        observe(Checked::Info, Ok(()));
+        health.expect_query(true);
+        assert!(health.is_healthy());
+        observe(Checked::Query, Err(FAULT));
+        observe(Checked::Query, Err(FAULT));
+        assert!(!health.is_healthy());
+        health.expect_query(true);
+        assert!(!health.is_healthy());
+        health.expect_query(false);
+        assert!(health.is_healthy());
+        observe(Checked::Query, Err(FAULT));
+        assert!(health.is_healthy());
     }
 }

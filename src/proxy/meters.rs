@@ -8,7 +8,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{backend::Backend, endpoint::Kind};
+use super::{backend::Backend, endpoint::Kind, health::Checked, reason::Reason};
 use crate::trino::ClusterName;
 
 /// Upper bounds in seconds: from a poll of cached results to a query of minutes that streams.
@@ -75,6 +75,13 @@ struct ClusterLabel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CheckLabels {
+    cluster: String,
+    check: &'static str,
+    result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct TableLabel {
     hash: String,
 }
@@ -99,6 +106,17 @@ struct OfKind {
     retries: Counter,
 }
 
+/// The result of a check that found nothing wrong.
+const GOOD: &str = "ok";
+
+fn check_labels(cluster: &ClusterName, checked: Checked, result: &'static str) -> CheckLabels {
+    let check = match checked {
+        Checked::Info => "info",
+        Checked::Query => "sql",
+    };
+    CheckLabels { cluster: cluster.to_string(), check, result }
+}
+
 /// The proxy's metrics.
 #[derive(Debug)]
 pub(super) struct Meters {
@@ -106,6 +124,7 @@ pub(super) struct Meters {
     pub in_flight: Gauge,
     pub connections: Gauge,
     healthy: Family<ClusterLabel, Gauge>,
+    checks: Family<CheckLabels, Counter>,
     chains: Family<ClusterLabel, Gauge>,
     idle: Family<ClusterLabel, Gauge>,
     table: Family<TableLabel, Gauge>,
@@ -134,6 +153,7 @@ impl Meters {
             in_flight: Gauge::default(),
             connections: Gauge::default(),
             healthy: Family::default(),
+            checks: Family::default(),
             chains: Family::default(),
             idle: Family::default(),
             table: Family::default(),
@@ -148,6 +168,7 @@ impl Meters {
         registry.register("proxy_requests_in_flight", "Requests of clients under way", self.in_flight.clone());
         registry.register("proxy_connections", "Open connections of clients", self.connections.clone());
         registry.register("proxy_cluster_healthy", "1 if a cluster takes new queries", self.healthy.clone());
+        registry.register("proxy_health_checks", "Checks of clusters by their results", self.checks.clone());
         let help = "Queries whose clients still hold a nextUri, as far as this proxy saw";
         registry.register("proxy_live_queries", help, self.chains.clone());
         registry.register("proxy_idle_cluster_connections", "Connections kept for the next request", self.idle.clone());
@@ -178,7 +199,18 @@ impl Meters {
             self.healthy.remove(&label);
             self.chains.remove(&label);
             self.idle.remove(&label);
+            for check in [Checked::Info, Checked::Query] {
+                for result in Reason::WORDS.into_iter().chain([GOOD]) {
+                    self.checks.remove(&check_labels(cluster, check, result));
+                }
+            }
         }
+    }
+
+    /// Counts a check of a cluster that failed for `reason`, or did not.
+    pub(super) fn checked(&self, cluster: &ClusterName, checked: Checked, reason: Option<&Reason>) {
+        let result = reason.map_or(GOOD, Reason::word);
+        self.checks.get_or_create(&check_labels(cluster, checked, result)).inc();
     }
 
     /// Tells what is known of a cluster.

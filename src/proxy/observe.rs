@@ -2,6 +2,7 @@
 //! query string, or the slug in a poll's path.
 
 use std::{
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -9,17 +10,22 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use serde::Serialize;
 use tokio::time::Instant;
 
 use super::{
     backend::Backend,
-    endpoint::Kind,
+    endpoint::{Endpoint, Kind},
     meters::{Meters, Outcome},
+    outside::Arrival,
     peek::PageHead,
+    trace,
 };
-use crate::{telemetry::Lines, trino::QueryId};
+use crate::{
+    telemetry::{Lines, Span, Traces},
+    trino::QueryId,
+};
 
 /// The most characters of a user's name that are logged.
 const MAX_USER: usize = 128;
@@ -29,14 +35,16 @@ const MAX_USER: usize = 128;
 pub(super) struct Observer {
     pub meters: Meters,
     access: Option<Lines>,
+    traces: Option<Traces>,
     next_id: AtomicU64,
 }
 
 impl Observer {
-    /// An observer that counts in `meters` and, if there is an `access` log, writes a line per request there.
-    pub(super) fn new(meters: Meters, access: Option<Lines>) -> Arc<Self> {
+    /// An observer that counts in `meters` and, if there is an `access` log, writes a line per request there, and if there
+    /// are `traces`, a span.
+    pub(super) fn new(meters: Meters, access: Option<Lines>, traces: Option<Traces>) -> Arc<Self> {
         // Ids differ between replicas, and between two lives of one.
-        Arc::new(Self { meters, access, next_id: AtomicU64::new(rand::random()) })
+        Arc::new(Self { meters, access, traces, next_id: AtomicU64::new(rand::random()) })
     }
 }
 
@@ -62,6 +70,8 @@ pub(super) struct Observation {
     outcome: Outcome,
     fault: Option<String>,
     bytes: u64,
+    /// There if the request is sampled.
+    span: Option<Box<Span>>,
 }
 
 /// A line of the access log, but for its time.
@@ -112,6 +122,21 @@ impl Observation {
             outcome: Outcome::ClientGone,
             fault: None,
             bytes: 0,
+            span: None,
+        }
+    }
+
+    /// Begins the request's span, if requests are traced; what it goes on to is then below that.
+    pub(super) fn trace<B>(&mut self, request: &mut Request<B>, endpoint: &Endpoint<'_>, arrival: &Arrival) {
+        if let Some(traces) = &self.observer.traces {
+            self.span = trace::begin(traces, request, endpoint, self.kind, arrival);
+        }
+    }
+
+    /// The client, and the name by which it knows the gateway.
+    pub(super) fn came_from(&mut self, client: IpAddr, host: &str) {
+        if let Some(span) = &mut self.span {
+            trace::came_from(span, client, host);
         }
     }
 
@@ -243,6 +268,31 @@ impl Observation {
             text.push(b'\n');
         });
     }
+
+    /// What the span says at the end.
+    fn tell(&self, span: &mut Span) {
+        span.text("warren.request", self.id());
+        span.text("warren.outcome", self.outcome.as_str());
+        if let Some(backend) = &self.backend {
+            span.text("warren.cluster", backend.name.as_str());
+        }
+        if let Some(rule) = &self.rule {
+            span.text("warren.rule", &**rule);
+        }
+        if let Some(query) = &self.query {
+            // The name that Trino's own spans have for it (io.trino.tracing.TrinoAttributes).
+            span.text("trino.query_id", query.as_str());
+        }
+        if let Some(status) = self.status {
+            span.number("http.response.status_code", status.as_u16());
+        }
+        match (self.outcome, self.status) {
+            (Outcome::Broken, _) => span.text("error.type", self.outcome.as_str()),
+            (_, Some(status)) if status.is_server_error() => span.text("error.type", status.as_str()),
+            _ => return,
+        }
+        span.fail();
+    }
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -258,6 +308,10 @@ impl Drop for Observation {
         self.observer.meters.ended(self.kind, self.outcome, duration);
         if let Some(lines) = &self.observer.access {
             self.write(lines, duration);
+        }
+        if let (Some(mut span), Some(traces)) = (self.span.take(), &self.observer.traces) {
+            self.tell(&mut span);
+            traces.end(*span);
         }
     }
 }

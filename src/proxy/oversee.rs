@@ -5,10 +5,36 @@ use std::{collections::HashMap, sync::Arc};
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{backend::Backend, fleet::Fleet, gateway::Gateway, health};
+use super::{
+    backend::Backend, check, fleet::Fleet, gateway::Gateway, health::Checked, observe::Observer, probe, reason::Reason,
+};
 use crate::{routing::Router, trino::ClusterName};
 
-/// The checking task of each cluster, and how to end it.
+/// Tells what the checks of a cluster find, as long as there is that cluster.
+#[derive(Clone, Debug)]
+pub(super) struct Teller {
+    observer: Arc<Observer>,
+    stop: CancellationToken,
+}
+
+impl Teller {
+    /// Tells what is known of the cluster now.
+    pub(super) fn cluster(&self, backend: &Backend) {
+        // The metric of a cluster that is gone must not come back.
+        if !self.stop.is_cancelled() {
+            self.observer.meters.cluster(backend);
+        }
+    }
+
+    /// Tells the result of a check.
+    pub(super) fn checked(&self, backend: &Backend, checked: Checked, result: &Result<(), Reason>) {
+        if !self.stop.is_cancelled() {
+            self.observer.meters.checked(&backend.name, checked, result.as_ref().err());
+        }
+    }
+}
+
+/// The checking tasks of each cluster, and how to end them.
 #[derive(Debug, Default)]
 struct Checks {
     tasks: JoinSet<()>,
@@ -37,17 +63,10 @@ impl Checks {
             }
             let stop = shutdown.child_token();
             self.running.insert(backend.name.clone(), (backend.clone(), stop.clone()));
-            let observer = gateway.observer.clone();
-            let told = {
-                let stop = stop.clone();
-                // The metric of a cluster that is gone must not come back.
-                move |backend: &Backend| {
-                    if !stop.is_cancelled() {
-                        observer.meters.cluster(backend);
-                    }
-                }
-            };
-            self.tasks.spawn(health::watch(backend.clone(), gateway.settings.clone(), told, stop));
+            let teller = Teller { observer: gateway.observer.clone(), stop: stop.clone() };
+            let settings = &gateway.settings;
+            self.tasks.spawn(probe::watch(backend.clone(), settings.clone(), teller.clone(), stop.clone()));
+            self.tasks.spawn(check::watch(backend.clone(), settings.clone(), teller, stop));
         }
         gone
     }

@@ -1,15 +1,22 @@
 //! What of a routing table is checked field by field, and what its texts become. Pure.
 
-use std::{collections::HashMap, net::IpAddr, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+    sync::Arc,
+};
 
 use ipnet::IpNet;
 
 use super::{
     Address, TableError,
     decision::Outcome,
-    table::{Cluster, ExternalRouter, Listener, RoutingTable, Target},
+    table::{Cluster, ExternalRouter, HealthCheck, Listener, RoutingTable, Target},
 };
-use crate::trino::ClusterName;
+use crate::trino::{
+    ClusterName,
+    sql::{Context, analyze},
+};
 
 /// A [`Target`] whose references are known to resolve.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +95,13 @@ pub(super) fn clusters(table: &RoutingTable) -> Result<HashMap<ClusterName, Arc<
         if table.groups[..index].iter().any(|other| other.name == group.name) {
             return Err(TableError::GroupTwice(group.name.clone()));
         }
+        if let Some(check) = &group.health_check {
+            health_check(check).map_err(|(field, mend)| TableError::HealthCheck {
+                group: group.name.clone(),
+                field,
+                mend,
+            })?;
+        }
         for cluster in &group.clusters {
             check_cluster(table, &group.name, cluster)?;
             if clusters.insert(cluster.name.clone(), Arc::new(cluster.clone())).is_some() {
@@ -113,6 +127,28 @@ fn check_cluster(table: &RoutingTable, group: &str, cluster: &Cluster) -> Result
         }
         _ => Ok(()),
     }
+}
+
+/// The verbs of statements that only read. Many proxies run it again and again: what writes does not belong there.
+const READING: &[&str] = &["SELECT", "SHOW", "DESCRIBE", "EXPLAIN"];
+
+/// Checks the query by which a group's clusters are checked; a fault is a field and what it must be.
+fn health_check(check: &HealthCheck) -> Result<(), (&'static str, &'static str)> {
+    let HealthCheck { sql, user, interval_seconds, timeout_seconds } = check;
+    let context = Context { catalog: None, schema: None, prepared: &BTreeMap::new() };
+    if sql.trim_end().ends_with(';') || !READING.contains(&analyze(sql, &context).kind.as_str()) {
+        return Err(("sql", "must be one statement that only reads, such as SELECT 1, without a semicolon"));
+    }
+    if user.is_empty() || !user.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(("user", "must be the name of a user: visible ASCII characters"));
+    }
+    if interval_seconds.is_some_and(|seconds| !(5..=3600).contains(&seconds)) {
+        return Err(("intervalSeconds", "must be from 5 to 3600"));
+    }
+    if timeout_seconds.is_some_and(|seconds| !(1..=60).contains(&seconds)) || check.timeout() > check.interval() {
+        return Err(("timeoutSeconds", "must be from 1 to 60, and not over intervalSeconds"));
+    }
+    Ok(())
 }
 
 /// The networks of `trustedProxies`; an address is a network of one.
@@ -181,4 +217,41 @@ pub(super) fn external_router(router: &ExternalRouter) -> Result<(), TableError>
     let known = matches!(uri.scheme_str(), Some("http" | "https"));
     let plain = uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
     if known && plain && !router.url.contains('#') { Ok(()) } else { Err(fault()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(sql: &str) -> HealthCheck {
+        HealthCheck { sql: sql.into(), user: "health".into(), interval_seconds: None, timeout_seconds: None }
+    }
+
+    #[test]
+    fn a_health_check_reads_and_leaves_its_cluster_time() {
+        for sql in ["SELECT 1", "select count(*) FROM tpch.tiny.nation\n", "SHOW CATALOGS", "EXPLAIN DELETE FROM a.b.c"]
+        {
+            assert_eq!(health_check(&check(sql)), Ok(()), "{sql}");
+        }
+        for sql in ["", " ", "SELECT 1;", "SELECT 1; \n", "DELETE FROM a.b.c", "EXPLAIN ANALYZE DELETE FROM a.b.c", "x"]
+        {
+            assert_eq!(health_check(&check(sql)).unwrap_err().0, "sql", "{sql}");
+        }
+        for user in ["", "a b", "é", "a\n"] {
+            let by = HealthCheck { user: user.into(), ..check("SELECT 1") };
+            assert_eq!(health_check(&by).unwrap_err().0, "user", "{user:?}");
+        }
+        let timed = |interval_seconds, timeout_seconds| {
+            let check = HealthCheck { interval_seconds, timeout_seconds, ..check("SELECT 1") };
+            health_check(&check).err().map(|(field, _)| field)
+        };
+        for (interval, timeout) in [(Some(5), None), (None, Some(30)), (Some(3600), Some(60)), (Some(5), Some(1))] {
+            assert_eq!(timed(interval, timeout), None);
+        }
+        assert_eq!([timed(Some(4), None), timed(Some(3601), None)], [Some("intervalSeconds"); 2]);
+        assert_eq!(
+            [timed(None, Some(0)), timed(None, Some(31)), timed(Some(60), Some(61))],
+            [Some("timeoutSeconds"); 3]
+        );
+    }
 }

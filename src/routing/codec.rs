@@ -120,6 +120,7 @@ mod tests {
             groups: vec![Group {
                 name: "adhoc".into(),
                 strategy: Strategy::RoundRobin,
+                health_check: None,
                 clusters: (0..clusters).map(cluster).collect(),
             }],
             routing: Rules::default(),

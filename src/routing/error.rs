@@ -73,6 +73,16 @@ pub enum TableError {
         /// What was given.
         url: String,
     },
+    /// A group's health check cannot be used.
+    #[error("groups[{group}].healthCheck.{field}: {mend}")]
+    HealthCheck {
+        /// The group.
+        group: String,
+        /// The field of its health check.
+        field: &'static str,
+        /// What it must be.
+        mend: &'static str,
+    },
     /// A cluster names a CA certificate that the table does not hold.
     #[error("groups[{group}].clusters[{cluster}].ca: certificates holds no {ca:?}")]
     Ca {

@@ -29,7 +29,7 @@ pub struct Facts {
     pub session: BTreeMap<String, String>,
     /// `X-Trino-Resource-Estimate` by name.
     pub resource_estimates: BTreeMap<String, String>,
-    /// `X-Trino-Prepared-Statement`: texts by name, decoded.
+    /// `X-Trino-Prepared-Statement`: texts by name, URL-decoded; what Trino has compressed still is.
     pub prepared: BTreeMap<String, String>,
     /// The first value of each header by its name in lower case; one that is no text is left out.
     pub headers: BTreeMap<String, String>,
@@ -234,6 +234,9 @@ mod tests {
         assert_eq!(query.resource_estimates["PEAK_MEMORY"], "1GB");
         assert_eq!(query.prepared["q1"], "SELECT = ?");
         assert_eq!(query.prepared["q 2"], "100%");
+        // As Trino 476 hands out a long statement, and JDBC sends it back.
+        let packed = facts(&[("X-Trino-Prepared-Statement", "q3=%24zstd%3AKLUv_WC1-dUBABQDU0U%3D")]);
+        assert_eq!(packed.prepared["q3"], "$zstd:KLUv_WC1-dUBABQDU0U=");
     }
 
     #[test]

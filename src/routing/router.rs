@@ -189,7 +189,7 @@ mod tests {
             trusted_proxies: Vec::new(),
             allowed_hosts: Vec::new(),
             listeners: Vec::new(),
-            groups: vec![Group { name: "adhoc".into(), strategy: Strategy::RoundRobin, clusters }],
+            groups: vec![Group { name: "adhoc".into(), strategy: Strategy::RoundRobin, health_check: None, clusters }],
             routing: Rules { default: Some(Target::group("adhoc")), ..Rules::default() },
             certificates: std::collections::BTreeMap::new(),
         }
@@ -250,11 +250,17 @@ mod tests {
         let mut newer = table(vec![]);
         newer.format = 2;
         let mut twice = table(vec![cluster("a")]);
-        twice.groups.push(Group { name: "adhoc".into(), strategy: Strategy::RoundRobin, clusters: vec![] });
+        twice.groups.push(Group {
+            name: "adhoc".into(),
+            strategy: Strategy::RoundRobin,
+            health_check: None,
+            clusters: vec![],
+        });
         let mut same_cluster = table(vec![cluster("a")]);
         same_cluster.groups.push(Group {
             name: "etl".into(),
             strategy: Strategy::RoundRobin,
+            health_check: None,
             clusters: vec![cluster("a")],
         });
         for (table, message) in [
@@ -428,7 +434,12 @@ mod tests {
     fn weighted_groups_get_their_shares_of_the_draws() {
         let mut table = table(vec![cluster("a")]);
         for name in ["etl", "none"] {
-            table.groups.push(Group { name: name.into(), strategy: Strategy::RoundRobin, clusters: vec![] });
+            table.groups.push(Group {
+                name: name.into(),
+                strategy: Strategy::RoundRobin,
+                health_check: None,
+                clusters: vec![],
+            });
         }
         let weights = [("none", 0), ("adhoc", 9), ("etl", 1)];
         let groups = weights.map(|(name, weight)| WeightedGroup { name: name.into(), weight });

@@ -2,7 +2,7 @@
 //!
 //! The operator writes it, the proxy only reads it, and a standalone file holds the same type. It never holds a secret.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -71,9 +71,30 @@ pub struct Group {
     /// How one cluster of the group is picked for a new query.
     #[serde(default)]
     pub strategy: Strategy,
+    /// A query by which proxies check each cluster that takes new queries, besides asking for its `/v1/info`. Left out:
+    /// none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health_check: Option<HealthCheck>,
     /// The clusters, in the order in which a turn goes round.
     #[serde(default)]
     pub clusters: Vec<Cluster>,
+}
+
+/// A query that each proxy runs at each cluster of a group again and again: while it fails, the cluster takes no new
+/// queries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HealthCheck {
+    /// The statement: one that only reads, without a semicolon.
+    pub sql: String,
+    /// Who runs it; no password is sent.
+    pub user: String,
+    /// The pause between two runs in seconds, 5 to 3600; 30 when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interval_seconds: Option<u32>,
+    /// The longest that a run may take in seconds, 1 to 60 and not over the pause; 5 when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_seconds: Option<u32>,
 }
 
 /// How a cluster is picked among the healthy ones of a group.
@@ -240,6 +261,18 @@ impl Target {
     /// The names of groups that it names.
     pub fn group_names(&self) -> impl Iterator<Item = &str> {
         self.group.as_deref().into_iter().chain(self.groups.iter().map(|group| group.name.as_str()))
+    }
+}
+
+impl HealthCheck {
+    /// The pause between two runs.
+    pub fn interval(&self) -> Duration {
+        Duration::from_secs(self.interval_seconds.unwrap_or(30).into())
+    }
+
+    /// The longest that a run may take.
+    pub fn timeout(&self) -> Duration {
+        Duration::from_secs(self.timeout_seconds.unwrap_or(5).into())
     }
 }
 

@@ -5,9 +5,13 @@ pub mod admin;
 mod lines;
 pub mod logs;
 mod metrics;
+mod span;
 mod token;
+mod traces;
 
 pub use admin::Admin;
 pub use lines::Lines;
 pub use metrics::Metrics;
+pub use span::{Sampling, Span};
 pub use token::Token;
+pub use traces::{Exporter, TraceError, TraceSettings, Traces, traces};

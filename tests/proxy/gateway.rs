@@ -71,9 +71,14 @@ impl Gateway {
     }
 
     pub(crate) fn at(door: Door, settings: Settings, table: Option<Value>) -> Self {
-        let address = door.address().unwrap();
         let mut metrics = Metrics::new();
         let proxy = Proxy::new(settings, metrics.registry(), None);
+        Self::of(door, proxy, metrics, table)
+    }
+
+    /// The gateway of a proxy that was made already, with its metrics.
+    pub(crate) fn of(door: Door, proxy: Proxy, metrics: Metrics, table: Option<Value>) -> Self {
+        let address = door.address().unwrap();
         let (tables, receiver) = watch::channel(table.map(compile));
         let shutdown = CancellationToken::new();
         let serving = {

@@ -49,7 +49,12 @@ impl Drop for Running {
 
 fn warren(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_warren"));
-    command.env_remove("WARREN_LOG").args(arguments).stderr(Stdio::piped()).stdout(Stdio::null());
+    command
+        .env_remove("WARREN_LOG")
+        .env_remove("OTEL_EXPORTER_OTLP_ENDPOINT")
+        .args(arguments)
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null());
     command
 }
 
@@ -137,6 +142,7 @@ async fn the_binary_serves_reloads_keeps_the_last_good_table_and_ends_on_sigterm
 fn a_wrong_file_or_argument_is_told_with_its_place_and_ends_with_2() {
     let directory = Directory::new("usage");
     let unknown_key = directory.write("key.yaml", "groups:\n- name: adhoc\n  clustrs: []\n");
+    let example = directory.write("good.yaml", "listen: {client: '127.0.0.1:0', admin: '127.0.0.1:0'}\ngroups: []\n");
     let unknown_group = directory.write("group.yaml", "groups: []\nrouting: {default: {group: etl}}\n");
     let run = |arguments: &[&str]| {
         let output = warren(arguments).output().unwrap();
@@ -151,6 +157,11 @@ fn a_wrong_file_or_argument_is_told_with_its_place_and_ends_with_2() {
         (vec!["proxy", "--config", "/nowhere.yaml"], ["warren: ", "/nowhere.yaml: it cannot be read", "No such file"]),
         (vec!["proxy"], ["--config", "--routing-config-map", "required"]),
         (vec!["proxy", "--config", "x", "--drain-delay", "5"], ["--drain-delay", "is no duration", "5s or 2m"]),
+        (
+            vec!["proxy", "--config", example.to_str().unwrap(), "--otlp-endpoint", "collector:4318"],
+            ["warren: ", "--otlp-endpoint must be", "http://host:port"],
+        ),
+        (vec!["proxy", "--config", "x", "--trace-ratio", "5%"], ["--trace-ratio", "is no share", "such as 0.05"]),
         (vec!["proxy", "--config", "x", "--log", "a=b=c"], ["log filter", "a=b=c", "info"]),
     ] {
         let (code, error) = run(&arguments);

@@ -70,6 +70,48 @@ const REFUSED: &[Refusal] = &[
         because: "Unsupported value: \"Fastest\": supported values: \"RoundRobin\"",
     },
     Refusal {
+        case: "a health check without a user",
+        object: "spec: {healthCheck: {sql: SELECT 1}, template: {spec: {version: '476'}}}",
+        field: "spec.healthCheck.user",
+        because: "Required value",
+    },
+    Refusal {
+        case: "a health check with a semicolon",
+        object: "spec: {healthCheck: {sql: 'SELECT 1; ', user: health}, template: {spec: {version: '476'}}}",
+        field: "spec.healthCheck.sql",
+        because: "spec.healthCheck.sql must be one statement, such as SELECT 1, without a semicolon at its end",
+    },
+    Refusal {
+        case: "a health check of nothing",
+        object: "spec: {healthCheck: {sql: ' ', user: health}, template: {spec: {version: '476'}}}",
+        field: "spec.healthCheck.sql",
+        because: "spec.healthCheck.sql must be one statement, such as SELECT 1, without a semicolon at its end",
+    },
+    Refusal {
+        case: "a health check by a user of two words",
+        object: "spec: {healthCheck: {sql: SELECT 1, user: the health}, template: {spec: {version: '476'}}}",
+        field: "spec.healthCheck.user",
+        because: "spec.healthCheck.user must be the name of a user: visible ASCII characters",
+    },
+    Refusal {
+        case: "a health check every second",
+        object: "spec: {healthCheck: {sql: SELECT 1, user: health, intervalSeconds: 1}, template: {spec: {version: '476'}}}",
+        field: "spec.healthCheck.intervalSeconds",
+        because: "should be greater than or equal to 5",
+    },
+    Refusal {
+        case: "a health check that may take a minute and a second",
+        object: "spec: {healthCheck: {sql: SELECT 1, user: health, intervalSeconds: 90, timeoutSeconds: 61}, template: {spec: {version: '476'}}}",
+        field: "spec.healthCheck.timeoutSeconds",
+        because: "should be less than or equal to 60",
+    },
+    Refusal {
+        case: "a health check that may take longer than its pause",
+        object: "spec: {healthCheck: {sql: SELECT 1, user: health, timeoutSeconds: 31}, template: {spec: {version: '476'}}}",
+        field: "spec.healthCheck",
+        because: "spec.healthCheck: timeoutSeconds must not be over intervalSeconds",
+    },
+    Refusal {
         case: "a drain timeout without a unit",
         object: "spec: {rollout: {drainTimeout: '600'}, template: {spec: {version: '476'}}}",
         field: "spec.rollout.drainTimeout",
@@ -237,6 +279,7 @@ spec:
   paused: false
   replicas: 2
   strategy: LeastQueries
+  healthCheck: {sql: SELECT count(*) FROM tpch.tiny.nation, user: health, intervalSeconds: 5, timeoutSeconds: 5}
   rollout: {drainTimeout: 1h}
   external:
   - {name: old, url: 'https://old.example.com', weight: 0, clientUrl: 'https://old.example.com:8443', caSecretRef: {name: ca}}

@@ -15,6 +15,8 @@ pub(super) enum Error {
     Ended,
     #[error("the prepared statement is not known to the request")]
     NotPrepared,
+    #[error("the prepared statement is compressed, and cannot be read")]
+    Packed,
     #[error("a prepared statement executes another one")]
     Nested,
 }

@@ -6,6 +6,7 @@
 mod definition;
 mod error;
 mod found;
+mod packed;
 mod query;
 mod session;
 mod statement;
@@ -33,7 +34,7 @@ pub struct Context<'a> {
     pub catalog: Option<&'a str>,
     /// The session's schema.
     pub schema: Option<&'a str>,
-    /// The text of each prepared statement, decoded, by its name.
+    /// The text of each prepared statement by its name, URL-decoded; what Trino has compressed still is.
     pub prepared: &'a BTreeMap<String, String>,
 }
 
@@ -420,6 +421,22 @@ mod tests {
         assert_eq!(tables(&format!("SELECT 1 FROM t{}", ".t".repeat(400_000))), [""; 0]);
         let names = (0..30_000).map(|at| format!("a{at} AS (TABLE t)")).collect::<Vec<_>>().join(", ");
         assert_eq!(tables(&format!("WITH {names} TABLE a7")), ["hive.web.t"]);
+    }
+
+    #[test]
+    fn a_prepared_text_that_trino_compressed_is_read_like_another() {
+        let prepared = [("long".to_owned(), packed::tests::LONG.to_owned()), ("bad".to_owned(), "$zstd:x".to_owned())];
+        let prepared = prepared.into();
+        let found = |sql| analyze(sql, &Context { catalog: None, schema: None, prepared: &prepared });
+        for sql in ["EXECUTE long", "EXECUTE long USING 1", "EXPLAIN ANALYZE EXECUTE long USING 1"] {
+            let found = found(sql);
+            assert_eq!(found.kind, "DELETE", "{sql}: {:?}", found.why_unknown);
+            assert!(found.tables.iter().eq(["hive.raw.événements"]));
+        }
+        assert!(found("DESCRIBE INPUT long").tables.iter().eq(["hive.raw.événements"]));
+        let bad = found("EXECUTE bad");
+        assert_eq!((bad.kind.as_str(), bad.tables.len()), (UNKNOWN, 0));
+        assert_eq!(bad.why_unknown.as_deref(), Some("the prepared statement is compressed, and cannot be read"));
     }
 
     #[test]

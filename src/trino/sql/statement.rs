@@ -5,6 +5,7 @@ use super::{
     Context,
     error::Error,
     found::{Found, Name, part},
+    packed,
     query::{Place, walk},
     skip_group,
     token::{Kind, Token, Tokens},
@@ -261,7 +262,8 @@ impl Statement<'_, '_, '_> {
         part(name)?;
         let name = if name.kind == Kind::Quoted { name.unquoted() } else { name.text.to_owned() };
         let sql = self.context.prepared.get(&name).ok_or(Error::NotPrepared)?;
-        self.resolve(sql)
+        // Here and not before: at most one of a request's is unpacked, and only if its text matters.
+        self.resolve(&packed::unpack(sql)?)
     }
 
     fn resolve(&mut self, sql: &str) -> Result<Verb, Error> {
