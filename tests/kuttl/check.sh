@@ -239,4 +239,80 @@ exchange() { # GROUP SECONDS COMMAND…
   nations
 }
 
+# A query whose client reads some of its result and then takes its time: QUERY is its id, NEXT where it goes on, ROWS what it
+# has read so far of the 1,500,000.
+begin_reading() {
+  local address page
+  address=$("$HACK/query.sh" "$NAMESPACE" "$PROXY")
+  [ -n "$address" ] || no "$PROXY cannot be reached"
+  page=$(curl -sS --max-time 30 -H 'X-Trino-User: reader' --data 'SELECT orderkey FROM tpch.sf1.orders' "$address/v1/statement")
+  QUERY=$(jq -r .id <<<"$page") NEXT=$(jq -r .nextUri <<<"$page") ROWS=0
+  until ((ROWS)); do read_page; done
+}
+read_page() {
+  local page
+  page=$(curl -sS --max-time 30 "$NEXT")
+  NEXT=$(jq -r '.nextUri // empty' <<<"$page") || no "no page but: ${page:0:300}"
+  [ "$(jq -r '.error.message // empty' <<<"$page")" = "" ] || no "the query failed: $(jq -c .error.message <<<"$page")"
+  ROWS=$((ROWS + $(jq '.data // [] | length' <<<"$page")))
+}
+read_rest() {
+  while [ -n "$NEXT" ]; do read_page; done
+  ((ROWS == 1500000)) || no "$ROWS rows came, not 1500000"
+}
+
+until_phase() { # CLUSTER PHASE SECONDS
+  local deadline=$((SECONDS + $3))
+  until [ "$(phase "$1")" = "$2" ]; do
+    ((SECONDS < deadline)) || no "$1 is $(phase "$1"), not $2, after $3 s"
+    sleep 1
+  done
+}
+until_gone() { # OBJECT SECONDS
+  local deadline=$((SECONDS + $2))
+  while [ -n "$(k get "$1" --ignore-not-found -o name)" ]; do
+    ((SECONDS < deadline)) || no "$1 is still there after $2 s: $(k get "$1" -o json | jq -c .status)"
+    sleep 1
+  done
+}
+waits_for_query() { # CLUSTER SECONDS: it drains all this time, and says for which query
+  local end=$((SECONDS + $2)) seen
+  while ((SECONDS < end)); do
+    [ "$(phase "$1")" = Draining ] || no "$1 is $(phase "$1") while a client reads"
+    sleep 2
+  done
+  seen=$(k get trinocluster "$1" -o json | jq -r '.status.draining | "\(.queries) \(.oldest.id) \(.oldest.user)"')
+  [ "$seen" = "1 $QUERY reader" ] || no "$1 drains for '$seen', not for '1 $QUERY reader': $(k get trinocluster "$1" -o json | jq -c .status.draining)"
+}
+
+# Replaces the cluster of a group under a client that reads slowly.
+drains() { # GROUP SECONDS COMMAND…
+  local group=$1 limit=$2 old
+  shift 2
+  old=$(names "$group" Active)
+  begin_reading
+  echo "$old runs $QUERY; $ROWS rows so far"
+  "$@"
+  until_phase "$old" Draining "$limit"
+  waits_for_query "$old" 30
+  nations
+  read_rest
+  local done=$SECONDS
+  until_gone "trinocluster/$old" 90
+  echo "$old is gone $((SECONDS - done)) s after the last row"
+}
+
+# Deletes a group under a client that reads slowly; what was read is served to the end, the rest is cut by the annotation.
+deleted_drains() { # GROUP SECONDS
+  local cluster
+  cluster=$(names "$1" Active)
+  begin_reading
+  k delete "trinoclustergroup/$1" --cascade=foreground --wait=false
+  until_phase "$cluster" Draining "$2"
+  waits_for_query "$cluster" 15
+  read_page
+  k annotate "trinoclustergroup/$1" trinowarren.io/force-removal=true
+  until_gone "trinoclustergroup/$1" 90
+}
+
 "$@"
