@@ -78,6 +78,8 @@ template:
     resources: {cpu: "1", memory: 512Mi}
     preStop: {sleepSeconds: 15}
     drain: {timeout: 5m}
+    env: [{name: OTEL_EXPORTER_OTLP_ENDPOINT, value: "http://collector:4318"},
+      {name: OTEL_EXPORTER_OTLP_HEADERS, secretKeyRef: {name: collector, key: headers}}]
     security: {tls: {client: {secretRef: {name: edge-tls}, clientAuth: {caSecretRef: {name: clients, key: roots.pem}}}}}
 "#,
             "{listeners: [{name: etl, port: 8082}, {name: bi, port: 8081, source: superset, clientTags: [slow]}]}",

@@ -31,6 +31,7 @@ pub use pod::{Image, PullPolicy, PullSecret, Resources, TemplateMetadata};
 pub use proxy_group::{
     ClientAuthentication, ClientTls, Drain, GatewayReference, ListenerStatus, PreStop, ProxyGroup, ProxyGroupSpec,
     ProxyGroupStatus, ProxyPodSpec, ProxySecurity, ProxyService, ProxyTemplate, ProxyTls, SecretReference, ServiceType,
+    Variable, VariableSource,
 };
 
 pub use routing::{

@@ -145,6 +145,44 @@ pub struct ProxyPodSpec {
     /// How the proxies' connections are secured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub security: Option<ProxySecurity>,
+    /// Environment variables of the proxy, for example `OTEL_EXPORTER_OTLP_ENDPOINT`, which turns traces on. A change
+    /// replaces the proxies one by one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub env: Vec<Variable>,
+}
+
+/// An environment variable.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.value) != has(self.secretKeyRef)").message("spec.template.spec.env: give each variable either value or secretKeyRef"))]
+pub struct Variable {
+    /// Its name.
+    #[schemars(length(min = 1, max = 128))]
+    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z_][A-Za-z0-9_]*$')").message("spec.template.spec.env: name must be letters, digits and '_', not beginning with a digit"))]
+    #[x_kube(validation = Rule::new("self != 'POD_NAMESPACE'").message("spec.template.spec.env: POD_NAMESPACE belongs to Warren; remove it"))]
+    pub name: String,
+    /// Its value. Everybody who may read the ProxyGroup reads it: for what is secret there is `secretKeyRef`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
+    pub value: Option<String>,
+    /// The key of a Secret in the same namespace whose value it has. It is read when a proxy starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_key_ref: Option<VariableSource>,
+}
+
+/// A key of a Secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct VariableSource {
+    /// Name of the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new(SECRET_NAME_RULE).message("secretKeyRef.name must be the name of a Secret: 1 to 253 characters of a-z, 0-9, '-' and '.', with a letter or digit at both ends"))]
+    pub name: String,
+    /// Key in the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = Rule::new("self.matches('^[-._A-Za-z0-9]+$')").message("secretKeyRef.key must be a key of the Secret: letters, digits, '-', '_' and '.'"))]
+    pub key: String,
 }
 
 /// What a proxy waits for before it stops.

@@ -136,6 +136,18 @@ const REFUSED: &[Refusal] = &[
         because: "resources.memory must be a positive quantity such as 4Gi",
     },
     Refusal {
+        case: "a variable with a value and a Secret",
+        object: "spec: {gateway: {name: prod}, template: {spec: {env: [{name: A, value: b, secretKeyRef: {name: c, key: d}}]}}}",
+        field: "spec.template.spec.env",
+        because: "give each variable either value or secretKeyRef",
+    },
+    Refusal {
+        case: "a variable that is Warren's",
+        object: "spec: {gateway: {name: prod}, template: {spec: {env: [{name: POD_NAMESPACE, value: b}]}}}",
+        field: "spec.template.spec.env[0].name",
+        because: "spec.template.spec.env: POD_NAMESPACE belongs to Warren; remove it",
+    },
+    Refusal {
         case: "a drain timeout without a unit",
         object: "spec: {gateway: {name: prod}, template: {spec: {drain: {timeout: '120'}}}}",
         field: "spec.template.spec.drain.timeout",

@@ -5,14 +5,15 @@ use std::time::Duration;
 use k8s_openapi::{
     api::core::v1::{
         ConfigMapVolumeSource, Container, ContainerPort, EnvVar, EnvVarSource, HTTPGetAction, ObjectFieldSelector,
-        PodSpec, PodTemplateSpec, Probe, SecretVolumeSource, TopologySpreadConstraint, Volume, VolumeMount,
+        PodSpec, PodTemplateSpec, Probe, SecretKeySelector, SecretVolumeSource, TopologySpreadConstraint, Volume,
+        VolumeMount,
     },
     apimachinery::pkg::{apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
 };
 
 use super::{ListenerPort, ProxyIdentity, selector, tls};
 use crate::{
-    api::{Image, ProxyGroupSpec, ProxyPodSpec},
+    api::{Image, ProxyGroupSpec, ProxyPodSpec, Variable},
     desired::{
         Component, InvalidDuration, Rendered, gateway, image,
         labels::component,
@@ -153,16 +154,17 @@ fn container(
     let own = [port(CLIENT, CLIENT_PORT), port(ADMIN, ADMIN_PORT)];
     let further = listeners.iter().map(|listener| port(&listener.name, listener.port));
     let namespace = ObjectFieldSelector { field_path: "metadata.namespace".into(), api_version: None };
+    let namespace = EnvVar {
+        name: "POD_NAMESPACE".into(),
+        value_from: Some(EnvVarSource { field_ref: Some(namespace), ..EnvVarSource::default() }),
+        ..EnvVar::default()
+    };
     Container {
         name: "proxy".into(),
         image: Some(source.reference),
         image_pull_policy: Some(source.pull_policy),
         args: Some(args),
-        env: Some(vec![EnvVar {
-            name: "POD_NAMESPACE".into(),
-            value_from: Some(EnvVarSource { field_ref: Some(namespace), ..EnvVarSource::default() }),
-            ..EnvVar::default()
-        }]),
+        env: Some(std::iter::once(namespace).chain(pod.env.iter().map(variable)).collect()),
         ports: Some(own.into_iter().chain(further).collect()),
         resources: Some(resource_requirements(pod.resources.as_ref(), "100m", "256Mi")),
         security_context: Some(container_security()),
@@ -172,6 +174,15 @@ fn container(
         volume_mounts: Some(vec![mount("routing", ROUTING_DIR), mount("credentials", CREDENTIALS_DIR)]),
         ..Container::default()
     }
+}
+
+fn variable(variable: &Variable) -> EnvVar {
+    let Variable { name, value, secret_key_ref } = variable;
+    let source = secret_key_ref.as_ref().map(|source| EnvVarSource {
+        secret_key_ref: Some(SecretKeySelector { name: source.name.clone(), key: source.key.clone(), optional: None }),
+        ..EnvVarSource::default()
+    });
+    EnvVar { name: name.clone(), value: value.clone(), value_from: source }
 }
 
 fn port(name: &str, number: i32) -> ContainerPort {
