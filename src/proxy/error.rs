@@ -7,7 +7,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 
 use super::meters::Outcome;
-use crate::trino::ClusterName;
+use crate::{telemetry, trino::ClusterName};
 
 pub(super) type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -162,14 +162,7 @@ impl Error {
 
     /// The messages of this error and of its causes, for the log.
     pub(super) fn chain(&self) -> String {
-        let mut text = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            cause = error.source();
-        }
-        text
+        telemetry::chain(self)
     }
 
     /// Whether no connection could be opened because nobody listens there.

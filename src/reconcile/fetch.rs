@@ -1,6 +1,6 @@
 //! What the operator reads by HTTP: the admin ports of proxies, and coordinators. Each answer has a deadline and a bound.
 
-use std::{fmt::Write as _, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -10,6 +10,8 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
+
+use crate::telemetry::chain;
 
 const DEADLINE: Duration = Duration::from_secs(5);
 /// A coordinator lists a hundred ended queries by default, each with the head of its text.
@@ -55,14 +57,4 @@ async fn read(client: Client<HttpConnector, Empty<Bytes>>, get: Get) -> Result<B
     }
     let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
     body.map(http_body_util::Collected::to_bytes).map_err(|error| FetchError(chain(&*error)))
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let _ = write!(text, ": {cause}");
-        source = cause.source();
-    }
-    text
 }

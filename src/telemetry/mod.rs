@@ -2,6 +2,7 @@
 //! Kubernetes: both planes use it, each with its own metrics and its own idea of readiness.
 
 pub mod admin;
+mod chain;
 mod lines;
 pub mod logs;
 mod metrics;
@@ -10,6 +11,7 @@ mod token;
 mod traces;
 
 pub use admin::Admin;
+pub use chain::chain;
 pub use lines::Lines;
 pub use metrics::Metrics;
 pub use span::{Sampling, Span};
