@@ -1,5 +1,7 @@
 import io.trino.jdbc.TrinoStatement;
 
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.sql.Connection;
 import java.sql.DriverManager;
 import java.sql.ResultSet;
@@ -12,7 +14,7 @@ import java.util.concurrent.atomic.AtomicInteger;
 
 /**
  * Queries on end, from many threads at a time, each result checked by count and checksum. Arguments: URL, threads,
- * seconds. The last line: `queries N, first calls lost N, broken N, wrong N`. A query is lost at its first call when the
+ * seconds, and maybe a file that ends them earlier when it is there. The last line: `queries N, first calls lost N, broken N, wrong N`. A query is lost at its first call when the
  * driver never heard of it: nothing was promised to it, and the driver does not repeat that call. It is broken when it
  * fails later, and wrong when a row is lost, repeated or changed.
  */
@@ -35,7 +37,7 @@ public class Replicas
         List<Thread> running = new ArrayList<>();
         for (int index = 0; index < threads; index++) {
             running.add(Thread.ofPlatform().start(() -> {
-                while (System.nanoTime() < end) {
+                while (System.nanoTime() < end && !(arguments.length > 3 && Files.exists(Path.of(arguments[3])))) {
                     one(url, expected);
                 }
             }));

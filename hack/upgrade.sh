@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# The upgrade of a Trino cluster under load, and the way back, on a real Kubernetes cluster: one edit of `version`, while
+# threads of the JDBC driver check each result by count and checksum. No query fails, no row is lost, and a cluster is there
+# at each moment. One line, `ok` or `FAILED`.
+#
+#   upgrade.sh [FROM TO]       versions of Trino; default: the two that Warren is tested with
+#   THREADS=20                 queries in flight
+#   WARREN_IMAGE=REF           tests this image, and builds none
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+LOGS=$(realpath -m "$HACK/../target/test-logs/upgrade")
+THREADS=${THREADS:-20}
+LIMIT=420 # seconds that one exchange may take
+NAMESPACE=warren-upgrade
+# shellcheck source=clients/programs.sh
+source "$HACK/clients/programs.sh"
+
+k() { kubectl --namespace "$NAMESPACE" "$@"; }
+
+fleet() { # VERSION: that of the end-to-end tests with two proxies, and time enough for each query
+  sed -e "s/version: \"[0-9]*\"/version: \"$1\"/" -e 's/drainTimeout: 5s/drainTimeout: 30m/' -e '/^kind: ProxyGroup/,$s/replicas: 1/replicas: 2/' \
+    -e 's/memory: 1Gi/memory: 2Gi/' -e 's/sleepSeconds: 0/sleepSeconds: 5/' -e 's/timeout: 5s/timeout: 2m/' "$HACK/../tests/kuttl/fleet.yaml" | k apply -f -
+}
+
+ready() { k wait --for=condition=Ready --timeout=10s trinogateway/gw trinoclustergroup/adhoc proxygroup/pxg; }
+
+# The one cluster of the group has this version and takes queries.
+exchanged() { # VERSION
+  [ "$(k get tcl -o json | jq -r '[.items[] | "\(.spec.version) \(.status.phase)"] | join(",")')" = "$1 Active" ]
+}
+
+# A moment without an Active cluster would be a gap: each look is noted.
+watch_capacity() {
+  while :; do
+    k get tcl -o json | jq -r '"\(now | floor) " + ([.items[] | "\(.spec.version)=\(.status.phase)"] | join(" "))' || true
+    sleep 1
+  done >"$LOGS/phases.log" 2>/dev/null
+}
+
+exchange() { # VERSION
+  local begin=$SECONDS
+  k patch tcg/adhoc --type=merge -p "{\"spec\":{\"template\":{\"spec\":{\"version\":\"$1\"}}}}" >&2
+  wait_for "the cluster of Trino $1" "$LIMIT" exchanged "$1" || die "no exchange after $LIMIT s: $(k get tcl)"
+  info "Trino $1 has taken over, and the other one is gone, after $((SECONDS - begin)) s"
+}
+
+prepare() {
+  local settings
+  settings=$("$HACK/cluster.sh" env)
+  eval "$settings"
+  "$HACK/tools.sh" helm
+  "$HACK/images.sh" trino "$@"
+  [ -n "${WARREN_IMAGE:-}" ] || WARREN_IMAGE=$("$HACK/images.sh" warren | tail -n 1)
+  export WARREN_IMAGE
+  "$HACK/install.sh"
+  JAVA=$(java_home)/bin/java
+  [ -d "${JDBC%/*}" ] || run_logged "downloading trino-jdbc" "$LOGS/jdbc.log" download_jdbc
+}
+
+clean() {
+  kill "${WATCH:-}" "${LOAD:-}" 2>/dev/null || true
+  k annotate tcg/adhoc trinowarren.io/force-removal=true &>/dev/null || true
+  kubectl delete namespace "$NAMESPACE" --ignore-not-found --wait=false >/dev/null
+}
+
+main() {
+  local from=${1:-${TRINO_VERSIONS%% *}} to=${2:-${TRINO_VERSIONS##* }} address last status=0
+  rm -rf "$LOGS"
+  mkdir -p "$LOGS"
+  prepare "$from" "$to"
+  trap clean EXIT
+  kubectl delete namespace "$NAMESPACE" --ignore-not-found >&2 # of an earlier run
+  kubectl create namespace "$NAMESPACE" >/dev/null
+  step "a fleet of Trino $from"
+  fleet "$from" >&2
+  wait_for "the fleet" "$LIMIT" ready || die "the fleet is not ready: $(k get tcg,tcl,pxg)"
+  address=$("$HACK/query.sh" "$NAMESPACE" pxg-proxy)
+  [ -n "$address" ] || die "the proxies' ClusterIP cannot be reached from here"
+  step "$THREADS threads of queries; then $from → $to → $from"
+  "$JAVA" -Xmx1g -XX:+UseSerialGC -cp "$JDBC" "$HACK/../tests/soak/Replicas.java" "jdbc:trino://${address#http://}" \
+    "$THREADS" "$((2 * LIMIT))" "$LOGS/stop" >"$LOGS/load.log" 2>&1 &
+  LOAD=$!
+  watch_capacity &
+  WATCH=$!
+  wait_for "the first result" 60 grep -q '^each result' "$LOGS/load.log" || die "no query is answered, log in $LOGS/load.log"
+  exchange "$to"
+  exchange "$from"
+  touch "$LOGS/stop"
+  wait "$LOAD" || status=$?
+  last=$(tail -n 1 "$LOGS/load.log")
+  if ((status == 0)) && [[ $last == *"first calls lost 0,"* ]] && ! grep -qv '=Active' "$LOGS/phases.log"; then
+    printf 'ok      upgrade %s → %s → %s: %s; %s threads, %s s\n' "$from" "$to" "$from" "$last" "$THREADS" "$SECONDS"
+  else
+    printf 'FAILED  upgrade %s → %s → %s: %s\n' "$from" "$to" "$from" "$last"
+    { grep -E '^(BROKEN|WRONG|first)' "$LOGS/load.log" || tail -n 20 "$LOGS/load.log"; } | head -n 10 | cut -c1-400 | sed 's/^/        | /'
+    grep -v '=Active' "$LOGS/phases.log" | head -n 5 | sed 's/^/        | no cluster is active: /'
+    exit 1
+  fi
+}
+
+main "$@"
