@@ -33,7 +33,7 @@ pub struct Member {
 }
 
 /// Whether a cluster takes new queries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Intake {
     /// It takes them, or is to once it is ready.
     Open,

@@ -66,13 +66,22 @@ impl Context {
 
     /// Deletes `object`, if it is still that very one.
     pub(super) async fn delete<K: Watched>(&self, object: &K) -> Result<(), Error> {
+        self.delete_if(object, None).await
+    }
+
+    /// The same, unless the object has changed since it was seen: who decided by what it saw looks again then.
+    pub(super) async fn delete_as_seen<K: Watched>(&self, object: &K) -> Result<(), Error> {
+        self.delete_if(object, object.resource_version()).await
+    }
+
+    async fn delete_if<K: Watched>(&self, object: &K, resource_version: Option<String>) -> Result<(), Error> {
         let (name, namespace) = (object.name_any(), object.namespace().unwrap_or_default());
         if object.meta().deletion_timestamp.is_some() {
             return Ok(());
         }
         let step = format!("delete {} {name:?}", K::kind(&()));
         let parameters = DeleteParams {
-            preconditions: Some(Preconditions { uid: object.uid(), resource_version: None }),
+            preconditions: Some(Preconditions { uid: object.uid(), resource_version }),
             propagation_policy: Some(PropagationPolicy::Background),
             ..DeleteParams::default()
         };

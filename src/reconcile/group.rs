@@ -135,16 +135,18 @@ async fn execute(
     plan: &Plan,
 ) -> Result<Arc<TrinoClusterGroup>, Error> {
     let named = |name: &String| clusters.iter().find(|cluster| cluster.name_any() == *name);
+    // Who is to take queries does so before others stop, should this be cut off in between.
+    for (name, template) in plan.keep.iter().zip(group.spec.template.iter().cycle()) {
+        context.apply(identity.cluster(name, template, group::drain_timeout(&group.spec))).await?;
+    }
     for cluster in plan.drain.iter().filter_map(named) {
         context.apply(identity.drained(cluster, context.now().to_string())).await?;
     }
     for cluster in plan.remove.iter().filter_map(named) {
-        context.delete(&**cluster).await?;
+        // It may have become ready since.
+        context.delete_as_seen(&**cluster).await?;
     }
     let Some(template) = &group.spec.template else { return Ok(group) };
-    for name in &plan.keep {
-        context.apply(identity.cluster(name, template, group::drain_timeout(&group.spec))).await?;
-    }
     if plan.create == 0 {
         return Ok(group);
     }

@@ -247,7 +247,9 @@ impl State {
             }
             ("DELETE", Some(object)) => {
                 let asked = &body["preconditions"]["uid"];
-                if !asked.is_null() && *asked != object["metadata"]["uid"] {
+                let version = &body["preconditions"]["resourceVersion"];
+                let other = |asked: &Value, field: &str| !asked.is_null() && *asked != object["metadata"][field];
+                if other(asked, "uid") || other(version, "resourceVersion") {
                     return failure(StatusCode::CONFLICT, "Conflict");
                 }
                 self.remove(&key);

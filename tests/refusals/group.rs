@@ -95,7 +95,7 @@ const REFUSED: &[Refusal] = &[
     },
     Refusal {
         case: "a health check every second",
-        object: "spec: {healthCheck: {sql: SELECT 1, user: health, intervalSeconds: 1}, template: {spec: {version: '476'}}}",
+        object: "spec: {healthCheck: {sql: SELECT 1, user: health, intervalSeconds: 1, timeoutSeconds: 1}, template: {spec: {version: '476'}}}",
         field: "spec.healthCheck.intervalSeconds",
         because: "should be greater than or equal to 5",
     },

@@ -138,7 +138,7 @@ const REFUSED: &[Refusal] = &[
     Refusal {
         case: "a variable with a value and a Secret",
         object: "spec: {gateway: {name: prod}, template: {spec: {env: [{name: A, value: b, secretKeyRef: {name: c, key: d}}]}}}",
-        field: "spec.template.spec.env",
+        field: "spec.template.spec.env[0]",
         because: "give each variable either value or secretKeyRef",
     },
     Refusal {
