@@ -87,6 +87,30 @@ async fn a_transaction_goes_on_at_a_draining_cluster_which_gets_no_other_stateme
 }
 
 #[tokio::test]
+async fn a_rule_that_rejects_holds_within_a_transaction_and_one_that_sends_elsewhere_does_not() {
+    let blue = starting("blue", "x-trino", within).await;
+    let green = starting("green", "x-trino", within).await;
+    let urls = [blue.url(), green.url()];
+    let clusters = [("blue", &*urls[0]), ("green", &*urls[1])];
+    let gateway = Gateway::before(&clusters).await;
+    let mut ruled = table(&clusters);
+    ruled["routing"]["rules"] = json!([
+        {"name": "no", "when": "query.source == \"bad\"", "reject": {"message": "Not here."}},
+        {"name": "pin", "when": "true", "to": {"cluster": "green"}},
+    ]);
+    gateway.reload(ruled).await;
+    let of_blue = format!("blue.{ID}");
+    let rejected = post(&gateway, &[("x-trino-transaction-id", &of_blue), ("x-trino-source", "bad")]).await;
+    assert_eq!(rejected.status(), StatusCode::OK, "an error as Trino tells it");
+    let told = json(rejected).await["error"]["message"].clone();
+    assert!(told.as_str().unwrap().starts_with("Not here."), "{told}");
+    assert_eq!((blue.seen().len(), green.seen().len()), (0, 0));
+    let passed = post(&gateway, &[("x-trino-transaction-id", &of_blue), ("x-trino-source", "good")]).await;
+    assert_eq!(json(passed).await["from"], "within");
+    assert_eq!((blue.seen().len(), green.seen().len()), (1, 0));
+}
+
+#[tokio::test]
 async fn a_statement_of_a_transaction_whose_connection_breaks_is_tried_nowhere_again() {
     let blue = starting("blue", "x-trino", || None).await;
     let green = starting("green", "x-trino", within).await;
