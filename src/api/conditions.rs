@@ -35,6 +35,11 @@ pub enum Conditions {
         /// What is waited for.
         message: String,
     },
+    /// Left alone, as its spec asks for.
+    Paused {
+        /// Whether what served before goes on serving.
+        serving: bool,
+    },
     /// Somebody must mend something.
     Stalled {
         /// Whether what served before goes on serving.
@@ -50,6 +55,7 @@ impl Conditions {
     /// The reason, one word in CamelCase.
     pub fn reason(&self) -> &'static str {
         match self {
+            Self::Paused { .. } => "Paused",
             Self::Ready { reason, .. } | Self::Reconciling { reason, .. } | Self::Stalled { reason, .. } => reason,
         }
     }
@@ -57,6 +63,9 @@ impl Conditions {
     /// The message for people.
     pub fn message(&self) -> &str {
         match self {
+            Self::Paused { .. } => {
+                "nothing of this object is changed until spec.paused is false or gone; what runs goes on"
+            }
             Self::Ready { message, .. } | Self::Reconciling { message, .. } | Self::Stalled { message, .. } => message,
         }
     }
@@ -67,6 +76,7 @@ impl Conditions {
         let (ready, reconciling, stalled) = match self {
             Self::Ready { .. } => (true, false, false),
             Self::Reconciling { serving, .. } => (*serving, true, false),
+            Self::Paused { serving } => (*serving, false, false),
             Self::Stalled { serving, .. } => (*serving, false, true),
         };
         [(READY, ready), (RECONCILING, reconciling), (STALLED, stalled)]

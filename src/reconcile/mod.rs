@@ -47,7 +47,7 @@ pub use self::{
     metrics::Metrics,
     readiness::Readiness,
 };
-use crate::api::{ProxyGroup, TrinoCluster, TrinoClusterGroup, TrinoGateway};
+use crate::api::{Conditions, ProxyGroup, TrinoCluster, TrinoClusterGroup, TrinoGateway};
 
 /// Reconciliations of one kind that run at the same time.
 const CONCURRENCY: u16 = 16;
@@ -198,6 +198,9 @@ where
     Reconciliation: Future<Output = Result<Action, Error>>,
 {
     if object.is_paused() && object.meta().deletion_timestamp.is_none() {
+        let status = object.status().cloned().unwrap_or_default();
+        let conditions = Conditions::Paused { serving: status::serves(&*object) };
+        context.write_status(&*object, status, &conditions).await?;
         return Ok(Action::await_change());
     }
     let start = Instant::now();

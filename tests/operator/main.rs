@@ -269,6 +269,27 @@ async fn more_workers_restart_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_paused_says_so_and_is_left_alone() {
+    let (server, operator) = running("warren:1").await;
+    server.edit("trinoclustergroups", "adhoc", |group| {
+        group["spec"]["paused"] = true.into();
+        group["spec"]["template"]["spec"]["version"] = "477".into();
+    });
+    let paused = |server: &Server| {
+        condition(&server.get("trinoclustergroups", "adhoc")?, "Ready").filter(|(_, reason, _)| reason == "Paused")
+    };
+    let (status, _, message) = server.until("the group says that it is paused", paused).await;
+    assert_eq!(status, "True", "it serves");
+    assert!(message.contains("spec.paused"), "{message}");
+    let before = server.writes().len();
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(server.writes()[before..], [] as [String; 0]);
+    server.edit("trinoclustergroups", "adhoc", |group| group["spec"]["paused"] = false.into());
+    until_deployments(&server, 5).await;
+    operator.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn deletion_leaves_nothing_behind() {
     let (server, operator) = running("warren:1").await;
     for (plural, name) in [("trinoclustergroups", "adhoc"), ("proxygroups", "edge"), ("trinogateways", "gw")] {
