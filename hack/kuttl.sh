@@ -42,7 +42,7 @@ verdict() { # NAME SECONDS COMMAND…: for the checks that are no kuttl tests
 examples() {
   local file
   for file in "$HACK"/../deploy/examples/*.yaml; do
-    [ "$(basename "$file")" = kustomization.yaml ] || kubectl -n default apply --dry-run=server --validate=strict -f "$file"
+    [ "$(basename "$file")" = kustomization.yaml ] || kubectl -n default apply --dry-run=server --validate=strict -f "$file" || return
   done
 }
 

@@ -13,6 +13,7 @@ CHECKS=(fmt clippy deny scripts crds helm schema goldens)
 CARGO_DENY_VERSION=0.20.2
 CHART=deploy/helm/warren
 GOLDENS=tests/golden/helm
+FAILURES=0
 OUT=$(mktemp -d)
 trap 'rm -rf "$OUT"' EXIT
 
@@ -120,7 +121,9 @@ update() {
   git --no-pager diff --stat -- "$GOLDENS"
 }
 
-check() { # NAME: the function of that name, in a shell of its own, so that its first failure ends it
+# The function of that name, in a shell of its own, so that its first failure ends it. Never behind `if`, `||` or `&&`: there
+# bash goes on after a failure, whatever is set.
+check() { # NAME
   local begin=$SECONDS function=$1
   [ "$1" != helm ] || function=lint_helm # for `helm` is the program here
   set +e
@@ -129,18 +132,18 @@ check() { # NAME: the function of that name, in a shell of its own, so that its 
   set -e
   if ((status == 0)); then printf 'ok      %-8s %3d s\n' "$1" $((SECONDS - begin)); else printf 'FAILED  %-8s %3d s\n' "$1" $((SECONDS - begin)); fi
   sed 's/^/        /' "$OUT/notes"
-  ((status == 0)) || { tail -n 60 "$OUT/log" | sed 's/^/        | /'; return 1; }
+  ((status == 0)) || { FAILURES=$((FAILURES + 1)); tail -n 60 "$OUT/log" | sed 's/^/        | /'; }
 }
 
 main() {
-  local name failed=0
+  local name
   [ "${1:-}" != --update ] || { update; return; }
   (($#)) || set -- "${CHECKS[@]}"
   for name in "$@"; do
     [[ " ${CHECKS[*]} " == *" $name "* ]] || die "no such check: $name (one of: ${CHECKS[*]})"
-    check "$name" || failed=$((failed + 1))
+    check "$name"
   done
-  ((failed == 0))
+  ((FAILURES == 0))
 }
 
 main "$@"

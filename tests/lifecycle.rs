@@ -38,6 +38,7 @@ struct State {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "what can be true of it is independent")]
 struct Cluster {
     ordinal: i64,
     revision: u8,

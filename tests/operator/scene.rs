@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use k8s_openapi::api::core::v1::Secret;
@@ -29,27 +29,31 @@ struct State {
 }
 
 impl Scene {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no test panics while it holds the lock")
+    }
+
     pub fn live(&self, proxy: &str, query: &str) {
-        self.state.lock().unwrap().live.push((proxy.into(), query.into()));
+        self.lock().live.push((proxy.into(), query.into()));
     }
 
     pub fn ended(&self, proxy: &str, query: &str) {
-        self.state.lock().unwrap().ended.push((proxy.into(), query.into()));
+        self.lock().ended.push((proxy.into(), query.into()));
     }
 
     /// The coordinators list these queries.
     pub fn listed(&self, queries: &[&str]) {
-        self.state.lock().unwrap().listed = queries.iter().map(|query| (*query).to_owned()).collect();
+        self.lock().listed = queries.iter().map(|query| (*query).to_owned()).collect();
     }
 
     /// The coordinators count this many more than they list.
     pub fn hidden(&self, queries: u32) {
-        self.state.lock().unwrap().hidden = queries;
+        self.lock().hidden = queries;
     }
 
     /// Whoever has this in its address does not answer.
     pub fn deaf(&self, address: &str, deaf: bool) {
-        let addresses = &mut self.state.lock().unwrap().deaf;
+        let addresses = &mut self.lock().deaf;
         if deaf {
             addresses.insert(address.into())
         } else {
@@ -66,15 +70,16 @@ impl Scene {
     }
 
     fn tell(&self, server: &Server, get: &Get) -> Result<String, FetchError> {
-        let state = self.state.lock().unwrap();
+        let state = self.lock();
         if state.deaf.iter().any(|address| get.url.contains(address)) {
             return Err(FetchError("connection refused".into()));
         }
         let (name, value) = get.header.as_ref().expect("everyone wants to know who asks");
-        let asks = (name.as_str(), value.to_str().unwrap());
+        let asks = (name.as_str(), value.to_str().expect("text"));
         if let Some(address) = get.url.strip_suffix(":9090/v1/queries") {
-            let secret: Secret = serde_json::from_value(server.get("secrets", "edge-proxy").expect("there")).unwrap();
-            let token = String::from_utf8(secret.data.unwrap()["admin-token"].0.clone()).unwrap();
+            let secret = serde_json::from_value(server.get("secrets", "edge-proxy").expect("there"));
+            let secret: Secret = secret.expect("a Secret");
+            let token = String::from_utf8(secret.data.expect("data")["admin-token"].0.clone()).expect("text");
             assert_eq!(asks, ("authorization", &*format!("Bearer {token}")));
             return Ok(report(server, &state, address.trim_start_matches("http://")).to_string());
         }
@@ -84,7 +89,7 @@ impl Scene {
                 json!({"queryId": query, "state": "RUNNING", "session": {"user": "ann"},
                     "queryStats": {"createTime": "2026-09-21T12:26:00.123Z"}})
             });
-            return Ok(Value::from_iter(listed).to_string());
+            return Ok(listed.collect::<Value>().to_string());
         }
         let running = state.listed.len() + state.hidden as usize;
         Ok(format!(
@@ -104,7 +109,7 @@ fn report(server: &Server, state: &State, address: &str) -> Value {
         let live = of(&state.live).into_iter().map(|id| json!({"id": id, "ageMillis": 90_000, "idleMillis": 2_000}));
         let ended = of(&state.ended).into_iter().map(|id| json!({"id": id, "ageMillis": 1_000}));
         json!({"cluster": cluster["name"], "serving": cluster["serving"], "inFlight": 0, "count": live.len(),
-            "queries": Value::from_iter(live), "ended": Value::from_iter(ended)})
+            "queries": live.collect::<Value>(), "ended": ended.collect::<Value>()})
     });
-    json!({"clusters": Value::from_iter(clusters)})
+    json!({"clusters": clusters.collect::<Value>()})
 }
