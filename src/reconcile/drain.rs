@@ -60,7 +60,7 @@ pub(super) async fn look(
     let before = before.filter(|before| before.since.0 == since);
     let mut look = Look { gone: is_gone(context, identity, now, asked.abandonment), ..Look::default() };
     if !look.gone {
-        ask_proxies(context, cluster, &gateways, &mut look).await?;
+        ask_proxies(context, cluster, &gateways, (now, asked.abandonment), &mut look).await?;
         ask_coordinator(context, identity, now, &mut look).await;
     }
     let verdict = judge(&terms, &before.map(progress).unwrap_or_default(), &look, now);
@@ -91,15 +91,21 @@ fn is_gone(context: &Context, identity: &ClusterIdentity, now: Timestamp, abando
     let pods = Pod::labelled(&context.index, &identity.namespace, CLUSTER, &identity.name);
     let coordinators = pods.iter().filter(|pod| label(&***pod, COMPONENT) == Some(component::COORDINATOR));
     let mut alive = coordinators.filter(|pod| pod.metadata.deletion_timestamp.is_none());
-    !alive.any(|pod| {
-        let status = pod.status.as_ref();
-        let ended = status.and_then(|status| status.phase.as_deref());
-        let conditions = status.and_then(|status| status.conditions.as_ref()).into_iter().flatten();
-        let unready = conditions.into_iter().find(|condition| condition.type_ == "Ready" && condition.status != "True");
-        let unready_since = unready.and_then(|condition| condition.last_transition_time.as_ref());
-        let away = unready_since.and_then(|since| Duration::try_from(now.duration_since(since.0)).ok());
-        !matches!(ended, Some("Succeeded" | "Failed")) && away.is_none_or(|away| away < abandonment)
-    })
+    !alive.any(|pod| !has_ended(pod) && away(pod, now) < abandonment)
+}
+
+/// Whether the pod's containers are no more, and will not start again.
+fn has_ended(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Succeeded" | "Failed"))
+}
+
+/// For how long the pod was not ready; zero while it is.
+fn away(pod: &Pod, now: Timestamp) -> Duration {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref()).into_iter().flatten();
+    let unready = conditions.into_iter().find(|condition| condition.type_ == "Ready" && condition.status != "True");
+    let since = unready.and_then(|condition| condition.last_transition_time.as_ref());
+    since.and_then(|since| Duration::try_from(now.duration_since(since.0)).ok()).unwrap_or_default()
 }
 
 /// Asks every proxy of the gateways.
@@ -107,6 +113,7 @@ async fn ask_proxies(
     context: &Context,
     cluster: &TrinoCluster,
     gateways: &[Arc<TrinoGateway>],
+    (now, abandonment): (Timestamp, Duration),
     look: &mut Look,
 ) -> Result<(), Error> {
     let namespace = cluster.namespace().unwrap_or_default();
@@ -118,22 +125,25 @@ async fn ask_proxies(
     }) {
         let pods = Pod::labelled(&context.index, &namespace, PROXY_GROUP, &group.name_any());
         let token = if pods.is_empty() { None } else { token(context, &namespace, &group).await? };
-        for pod in pods {
+        for pod in pods.into_iter().filter(|pod| !has_ended(pod)) {
             let Some(address) = pod.status.as_ref().and_then(|status| status.pod_ip.clone()) else { continue };
             let began = began(&pod).filter(|began| served.is_none_or(|served| *began > served));
             look.youngest_proxy = look.youngest_proxy.max(began);
             look.proxies.insert(pod.name_any());
-            asked.push((pod.name_any(), address, token.clone()));
+            // One that was out of its Service for so long, and does not answer, has no query that is not given up.
+            let matters = away(&pod, now) < abandonment;
+            asked.push((pod.name_any(), address, token.clone(), matters));
         }
     }
     let name = cluster.name_any();
-    let reports = futures::stream::iter(asked).map(|(pod, address, token)| async move {
+    let reports = futures::stream::iter(asked).map(|(pod, address, token, matters)| async move {
         let report = ask_proxy(context, &address, token).await;
-        (pod, report)
+        (pod, matters, report)
     });
     let mut reports = reports.buffer_unordered(AT_ONCE);
-    while let Some((pod, report)) = reports.next().await {
+    while let Some((pod, matters, report)) = reports.next().await {
         match report.and_then(|report| take(look, &report, &name)) {
+            Err(_) if !matters => {}
             Ok(()) => {}
             Err(fault) => look.blind.push(format!("proxy {pod}: {fault}")),
         }

@@ -108,6 +108,25 @@ async fn after_a_proxy_was_lost_a_drain_waits_for_what_it_alone_knew() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_proxy_that_ended_or_was_away_for_long_holds_up_nothing() {
+    let scene = Scene::default();
+    let (server, operator) = running_with("warren:1", &scene).await;
+    scene.deaf(FIRST, true);
+    scene.deaf(SECOND, true);
+    server.edit("pods", "edge-proxy-0", |pod| pod["status"]["phase"] = "Failed".into());
+    let (old, _) = replace(&server).await;
+    minutes(10).await;
+    assert!(stays(&server, &old), "the second proxy may know something");
+    server.edit("pods", "edge-proxy-1", |pod| {
+        // The node's end: Kubernetes has not heard of it since, and leaves the pod where it is.
+        let since = "2026-09-21T12:00:00Z";
+        pod["status"]["conditions"] = json!([{"type": "Ready", "status": "Unknown", "lastTransitionTime": since}]);
+    });
+    until_gone(&server, &old).await;
+    operator.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn when_the_time_is_over_what_still_runs_is_named_and_cut() {
     let scene = Scene::default();
     let (server, operator) = running_with("warren:1", &scene).await;
