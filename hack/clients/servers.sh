@@ -77,10 +77,22 @@ END
 
 started() { curl -sf --max-time 2 "$(address "$1")/v1/info" | jq -e '.starting == false'; } # NAME
 
+# One that has just started has for some seconds no node that runs queries, itself included. Where it wants to know who asks,
+# that is answer enough.
+answers() { # NAME
+  local page next
+  page=$(curl -s --max-time 10 -w '\n%{http_code}' -H 'X-Trino-User: hack' --data 'SELECT count(*) FROM tpch.tiny.nation' "$(address "$1")/v1/statement") || return
+  [[ $page != *$'\n'40[13] ]] || return 0
+  page=${page%$'\n'*}
+  while next=$(jq -er .nextUri <<<"$page"); do page=$(curl -sf --max-time 10 "$next") || return; done
+  jq -e 'has("error") | not' <<<"$page"
+}
+
 await_coordinators() { # NAME…
   local name
   for name in "$@"; do
-    wait_for "coordinator $name" 300 started "$name" || { tail -n 20 "$RUN/$name.log" >&2; die "$name did not start, log in $RUN/$name.log"; }
+    wait_for "coordinator $name" 300 started "$name" && wait_for "an answer of $name" 60 answers "$name" ||
+      { tail -n 20 "$RUN/$name.log" >&2; die "$name did not start, log in $RUN/$name.log"; }
   done
 }
 
