@@ -107,23 +107,24 @@ fn health_check(spec: &api::HealthCheck) -> HealthCheck {
     }
 }
 
-fn is_settled(cluster: &TrinoCluster) -> bool {
-    let goes = cluster.metadata.deletion_timestamp.is_some();
-    let drained = goes || cluster.spec.serving == Some(ServingIntent::Drained);
-    !drained && cluster.status.as_ref().and_then(|status| status.settled).unwrap_or(false)
+/// Whether new queries are to come to it, once it can take them.
+fn is_to_serve(cluster: &TrinoCluster) -> bool {
+    let asked = cluster.spec.serving.unwrap_or_default() == ServingIntent::Active;
+    asked && cluster.metadata.deletion_timestamp.is_none()
 }
 
-/// A cluster that Warren made is in the table once it was ready, and stays there until its queries have ended and it goes. It takes new queries
-/// when it is settled, or when no cluster of its group is: a start that may still stumble beats none.
+fn is_settled(cluster: &TrinoCluster) -> bool {
+    is_to_serve(cluster) && cluster.status.as_ref().and_then(|status| status.settled).unwrap_or(false)
+}
+
+/// A cluster that Warren made is in the table once it was ready, and stays there until its queries have ended and it goes.
+/// It takes new queries when it is settled, or when no cluster of its group is: a start that may still stumble beats none.
 fn made_cluster(namespace: &str, cluster: &TrinoCluster, any_settled: bool) -> Option<Cluster> {
     let was_ready = cluster.status.as_ref().and_then(|status| status.was_ready).unwrap_or(false);
     let identity =
         ClusterIdentity { name: cluster.metadata.name.clone()?, namespace: namespace.to_owned(), uid: String::new() };
-    let serving = match cluster.spec.serving.unwrap_or_default() {
-        _ if cluster.metadata.deletion_timestamp.is_some() => Serving::Draining,
-        ServingIntent::Active if is_settled(cluster) || !any_settled => Serving::Active,
-        ServingIntent::Active | ServingIntent::Drained => Serving::Draining,
-    };
+    let takes_queries = is_to_serve(cluster) && (is_settled(cluster) || !any_settled);
+    let serving = if takes_queries { Serving::Active } else { Serving::Draining };
     let name = identity.name.parse().ok()?;
     let client_url = cluster.spec.client_url.as_ref().map(|url| url.replace("{name}", &identity.name));
     was_ready.then(|| Cluster { name, url: identity.coordinator_url(), client_url, weight: 1, serving, ca: None })

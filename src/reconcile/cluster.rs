@@ -87,7 +87,7 @@ async fn bring_up(cluster: Arc<TrinoCluster>, context: &Context) -> Result<Actio
 }
 
 /// Whether the drain that the spec asks for is over.
-fn is_drained(cluster: &TrinoCluster) -> bool {
+pub(super) fn is_drained(cluster: &TrinoCluster) -> bool {
     let told = cluster.status.as_ref().filter(|status| status.observed_generation == cluster.metadata.generation);
     told.is_some_and(|status| status.phase == Some(ClusterPhase::Drained))
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, Client, Resource,
     runtime::events::{Event, EventType, Recorder},
@@ -11,6 +12,7 @@ use tracing::warn;
 use super::{
     Clock,
     backoff::Backoff,
+    error::Error,
     fetch::Fetch,
     index::{Index, Watched},
     metrics::Metrics,
@@ -44,6 +46,12 @@ impl Context {
     /// The API of a kind in a namespace.
     pub(super) fn api<K: Watched>(&self, namespace: &str) -> Api<K> {
         Api::namespaced(self.client.clone(), namespace)
+    }
+
+    /// The Secret of that name, read from the API server: Secrets are not watched.
+    pub(super) async fn secret(&self, namespace: &str, name: &str) -> Result<Option<Secret>, Error> {
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
+        secrets.get_opt(name).await.map_err(Error::api(format!("read Secret {name:?}")))
     }
 
     /// Publishes an Event on `object`. That it cannot be published is no reason to stop.

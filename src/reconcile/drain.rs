@@ -6,11 +6,8 @@ use std::{sync::Arc, time::Duration};
 use futures::StreamExt as _;
 use http::{HeaderName, HeaderValue, header::AUTHORIZATION};
 use jiff::Timestamp;
-use k8s_openapi::{
-    api::core::v1::{Pod, Secret},
-    apimachinery::pkg::apis::meta::v1::Time,
-};
-use kube::{Api, ResourceExt};
+use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::Time};
+use kube::ResourceExt;
 
 use super::{
     context::Context,
@@ -154,9 +151,7 @@ async fn ask_proxies(
 
 async fn token(context: &Context, namespace: &str, group: &ProxyGroup) -> Result<Option<HeaderValue>, Error> {
     let name = proxies::identity(group).object_name();
-    let secrets: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
-    let secret = secrets.get_opt(&name).await.map_err(Error::api(format!("read Secret {name:?}")))?;
-    let bytes = secret.and_then(|secret| secret.data?.remove(ADMIN_TOKEN_KEY));
+    let bytes = context.secret(namespace, &name).await?.and_then(|secret| secret.data?.remove(ADMIN_TOKEN_KEY));
     let value = bytes.and_then(|bytes| HeaderValue::try_from([b"Bearer ", &*bytes.0].concat()).ok());
     Ok(value.map(|mut value| {
         value.set_sensitive(true);

@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use kube::{Api, Resource, ResourceExt, runtime::controller::Action};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{Resource, ResourceExt, runtime::controller::Action};
 
 use super::{
     context::Context,
@@ -97,12 +97,10 @@ async fn certificates(
     namespace: &str,
     previous: Option<&RoutingTable>,
 ) -> Result<BTreeMap<String, String>, Error> {
-    let secrets: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
     let mut certificates = BTreeMap::new();
     for external in &group.spec.external {
         let Some(reference) = &external.ca_secret_ref else { continue };
-        let step = format!("read Secret {:?}", reference.name);
-        let secret = secrets.get_opt(&reference.name).await.map_err(Error::api(step))?;
+        let secret = context.secret(namespace, &reference.name).await?;
         let key = reference.key.as_deref().unwrap_or(CA_KEY);
         let bytes = secret.and_then(|secret| secret.data.unwrap_or_default().remove(key));
         let pem = bytes.and_then(|bytes| String::from_utf8(bytes.0).ok());

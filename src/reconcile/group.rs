@@ -2,9 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use k8s_openapi::api::core::v1::Secret;
 use kube::{
-    Api, ResourceExt,
+    ResourceExt,
     api::{ListParams, Patch, PatchParams},
     runtime::{
         controller::Action,
@@ -15,14 +14,15 @@ use kube::{
 use serde_json::json;
 
 use super::{
+    cluster::is_drained,
     context::Context,
     error::Error,
     index::{Watched, label},
 };
 use crate::{
     api::{
-        ClusterPhase, ClusterSummary, ClusterTemplate, Conditions, READY, STALLED, ServingIntent, TrinoCluster,
-        TrinoClusterGroup, TrinoClusterGroupStatus,
+        ClusterSummary, ClusterTemplate, Conditions, READY, STALLED, ServingIntent, TrinoCluster, TrinoClusterGroup,
+        TrinoClusterGroupStatus,
     },
     desired::{
         CA_KEY, cluster_revision,
@@ -103,11 +103,10 @@ fn member(identity: &GroupIdentity, cluster: &TrinoCluster) -> Member {
     let conditions = cluster.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     let was_ready = cluster.status.as_ref().and_then(|status| status.was_ready).unwrap_or(false);
     let settled = cluster.status.as_ref().and_then(|status| status.settled).unwrap_or(false);
-    let told = cluster.status.as_ref().filter(|status| status.observed_generation == cluster.metadata.generation);
-    let intake = match (cluster.spec.serving.unwrap_or_default(), told.and_then(|status| status.phase)) {
-        (ServingIntent::Active, _) => Intake::Open,
-        (ServingIntent::Drained, Some(ClusterPhase::Drained)) => Intake::Drained,
-        (ServingIntent::Drained, _) => Intake::Draining,
+    let intake = match cluster.spec.serving.unwrap_or_default() {
+        ServingIntent::Active => Intake::Open,
+        ServingIntent::Drained if is_drained(cluster) => Intake::Drained,
+        ServingIntent::Drained => Intake::Draining,
     };
     Member {
         ordinal: GroupIdentity::ordinal(&name).unwrap_or(0),
@@ -136,8 +135,10 @@ async fn execute(
 ) -> Result<Arc<TrinoClusterGroup>, Error> {
     let named = |name: &String| clusters.iter().find(|cluster| cluster.name_any() == *name);
     // Who is to take queries does so before others stop, should this be cut off in between.
-    for (name, template) in plan.keep.iter().zip(group.spec.template.iter().cycle()) {
-        context.apply(identity.cluster(name, template, group::drain_timeout(&group.spec))).await?;
+    if let Some(template) = &group.spec.template {
+        for name in &plan.keep {
+            context.apply(identity.cluster(name, template, group::drain_timeout(&group.spec))).await?;
+        }
     }
     for cluster in plan.drain.iter().filter_map(named) {
         context.apply(identity.drained(cluster, context.now().to_string())).await?;
@@ -180,11 +181,9 @@ async fn missing_secret(
     group: &TrinoClusterGroup,
     namespace: &str,
 ) -> Result<Option<Conditions>, Error> {
-    let secrets: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
     for external in &group.spec.external {
         let Some(reference) = &external.ca_secret_ref else { continue };
-        let step = format!("read Secret {:?}", reference.name);
-        let secret = secrets.get_opt(&reference.name).await.map_err(Error::api(step))?;
+        let secret = context.secret(namespace, &reference.name).await?;
         let key = reference.key.as_deref().unwrap_or(CA_KEY);
         let field = format!("spec.external[{}].caSecretRef", external.name);
         let fault = match secret {

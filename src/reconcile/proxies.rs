@@ -4,9 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::{
     apps::v1::{ControllerRevision, Deployment},
-    core::v1::{Pod, Secret},
+    core::v1::Pod,
 };
-use kube::{Api, Resource, ResourceExt, runtime::controller::Action};
+use kube::{Resource, ResourceExt, runtime::controller::Action};
 
 use super::{
     apply::Applied,
@@ -102,9 +102,8 @@ async fn missing_secret(
     identity: &ProxyIdentity,
 ) -> Result<Option<Conditions>, Error> {
     let namespace = &identity.namespace;
-    let secrets: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
     for NeededSecret { field, name, keys } in proxy_group::needed_secrets(&proxies.spec) {
-        let secret = secrets.get_opt(&name).await.map_err(Error::api(format!("read Secret {name:?}")))?;
+        let secret = context.secret(namespace, &name).await?;
         let lacks = |key: &&String| {
             let data = secret.as_ref().and_then(|secret| secret.data.as_ref());
             data.and_then(|data| data.get(*key)).is_none_or(|value| value.0.is_empty())

@@ -115,8 +115,8 @@ fn deployment(
     }
 }
 
-/// Evictions wait for a coordinator that has queries, or may get some; one that is drained may go. Of the workers one may go at a time. Pods that
-/// are not ready may always go.
+/// Evictions wait for a coordinator that has queries, or may get some; one that is drained may go. Of the workers one may
+/// go at a time. Pods that are not ready may always go.
 pub(super) fn disruption_budgets(cluster: &ClusterIdentity, drained: bool) -> Vec<PodDisruptionBudget> {
     let budget = |component: &str, name: String, max_unavailable: i32| PodDisruptionBudget {
         metadata: object_meta(name, &cluster.namespace, &cluster.labels(Some(component))),
