@@ -3,8 +3,9 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use futures::StreamExt as _;
-use http::{HeaderName, HeaderValue, header::AUTHORIZATION};
+use http::{HeaderValue, Request, header::AUTHORIZATION};
 use jiff::Timestamp;
 use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::Time};
 use kube::ResourceExt;
@@ -12,7 +13,6 @@ use kube::ResourceExt;
 use super::{
     context::Context,
     error::Error,
-    fetch::Get,
     index::{Watched, label},
     proxies,
 };
@@ -168,8 +168,9 @@ fn began(pod: &Pod) -> Option<Timestamp> {
 async fn ask_proxy(context: &Context, address: &str, token: Option<HeaderValue>) -> Result<LiveReport, String> {
     let token = token.ok_or("the Secret with its admin token is missing")?;
     let host = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
-    let get = Get { url: format!("http://{host}:{ADMIN_PORT}/v1/queries"), header: Some((AUTHORIZATION, token)) };
-    let body = (context.fetch)(get).await.map_err(|error| error.to_string())?;
+    let request = Request::get(format!("http://{host}:{ADMIN_PORT}/v1/queries")).header(AUTHORIZATION, token);
+    let request = request.body(Bytes::new()).map_err(|error| error.to_string())?;
+    let body = (context.fetch)(request).await.map_err(|error| error.to_string())?;
     serde_json::from_slice(&body).map_err(|_| "its report cannot be read; is it of another version?".to_owned())
 }
 
@@ -194,10 +195,9 @@ fn take(look: &mut Look, report: &LiveReport, cluster: &str) -> Result<(), Strin
 
 /// Asks the coordinator for its list of queries and for their number: access control may hide some from the list.
 async fn ask_coordinator(context: &Context, identity: &ClusterIdentity, now: Timestamp, look: &mut Look) {
-    let user = (HeaderName::from_static("x-trino-user"), HeaderValue::from_static(work::USER));
     let get = |path: &str| {
-        let url = format!("{}{path}", identity.coordinator_url());
-        (context.fetch)(Get { url, header: Some(user.clone()) })
+        let request = Request::get(format!("{}{path}", identity.coordinator_url())).header("x-trino-user", work::USER);
+        (context.fetch)(request.body(Bytes::new()).expect("a cluster's name stands in URLs as it is"))
     };
     let (list, counts) = futures::join!(get(work::QUERIES), get(work::COUNTS));
     let list = list.map_err(|error| error.to_string()).and_then(|list| {

@@ -42,7 +42,7 @@ use tracing::{debug, info, warn};
 use self::{backoff::Backoff, context::Context, index::Watched, status::HasStatus};
 pub use self::{
     error::{Class, Error},
-    fetch::{Fetch, FetchError, Get, over_http},
+    fetch::{Fetch, FetchError, over_http},
     index::Scope,
     metrics::Metrics,
     readiness::Readiness,

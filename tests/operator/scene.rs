@@ -5,9 +5,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
+use bytes::Bytes;
+use http::Request;
 use k8s_openapi::api::core::v1::Secret;
 use serde_json::{Value, json};
-use warren::reconcile::{Fetch, FetchError, Get};
+use warren::reconcile::{Fetch, FetchError};
 
 use crate::{server::Server, table};
 
@@ -63,28 +65,28 @@ impl Scene {
 
     pub fn fetch(&self, server: &Server) -> Fetch {
         let (scene, server) = (self.clone(), server.clone());
-        Arc::new(move |get| {
-            let told = scene.tell(&server, &get);
+        Arc::new(move |request| {
+            let told = scene.tell(&server, &request);
             Box::pin(async move { told.map(|text| text.into_bytes().into()) })
         })
     }
 
-    fn tell(&self, server: &Server, get: &Get) -> Result<String, FetchError> {
+    fn tell(&self, server: &Server, request: &Request<Bytes>) -> Result<String, FetchError> {
         let state = self.lock();
-        if state.deaf.iter().any(|address| get.url.contains(address)) {
+        let url = request.uri().to_string();
+        if state.deaf.iter().any(|address| url.contains(address)) {
             return Err(FetchError("connection refused".into()));
         }
-        let (name, value) = get.header.as_ref().expect("everyone wants to know who asks");
-        let asks = (name.as_str(), value.to_str().expect("text"));
-        if let Some(address) = get.url.strip_suffix(":9090/v1/queries") {
+        let header = |name: &str| request.headers().get(name).map(|value| value.to_str().expect("text"));
+        if let Some(address) = url.strip_suffix(":9090/v1/queries") {
             let secret = serde_json::from_value(server.get("secrets", "edge-proxy").expect("there"));
             let secret: Secret = secret.expect("a Secret");
             let token = String::from_utf8(secret.data.expect("data")["admin-token"].0.clone()).expect("text");
-            assert_eq!(asks, ("authorization", &*format!("Bearer {token}")));
+            assert_eq!(header("authorization"), Some(&*format!("Bearer {token}")));
             return Ok(report(server, &state, address.trim_start_matches("http://")).to_string());
         }
-        assert_eq!(asks, ("x-trino-user", "warren"));
-        if get.url.ends_with("/v1/query") {
+        assert_eq!(header("x-trino-user"), Some("warren"));
+        if url.ends_with("/v1/query") {
             let listed = state.listed.iter().map(|query| {
                 json!({"queryId": query, "state": "RUNNING", "session": {"user": "ann"},
                     "queryStats": {"createTime": "2026-09-21T12:26:00.123Z"}})
