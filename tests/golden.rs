@@ -134,9 +134,9 @@ spec:
 ",
     );
     let clusters: Vec<TrinoCluster> = [
-        "{metadata: {name: adhoc-7f3a-1}, spec: {version: '470', serving: Drained}, status: {wasReady: true, settled: true}}",
-        "{metadata: {name: adhoc-7f3a-2}, spec: {version: '476', serving: Active, clientUrl: 'https://{name}.example.com'}, status: {wasReady: true, settled: true}}",
-        "{metadata: {name: adhoc-7f3a-3}, spec: {version: '476', serving: Active}, status: {wasReady: true, settled: false}}",
+        "{metadata: {name: adhoc-7f3a-1}, spec: {version: '470', serving: Drained}, status: {wasReady: true}}",
+        "{metadata: {name: adhoc-7f3a-2}, spec: {version: '476', serving: Active, clientUrl: 'https://{name}.example.com'}, status: {wasReady: true}}",
+        "{metadata: {name: adhoc-7f3a-3}, spec: {version: '476', serving: Active}, status: {wasReady: false}}",
         "{metadata: {name: adhoc-7f3a-4}, spec: {version: '476', serving: Active}, status: {wasReady: false}}",
     ]
     .map(parse)

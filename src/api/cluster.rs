@@ -7,7 +7,10 @@ use kube::{CustomResource, KubeSchema};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::pod::{Image, Resources};
+use super::{
+    pod::{Image, Resources},
+    verification::{VerificationStatus, Verify},
+};
 
 /// Properties of one of Trino's files, by key.
 pub type Properties = BTreeMap<String, String>;
@@ -49,6 +52,10 @@ pub struct TrinoClusterSpec {
     /// How running queries end before the cluster is removed, or rests with `serving: Drained`. Restarts nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain: Option<ClusterDrain>,
+    /// What the cluster shows before it takes queries, besides that all its workers have joined and its catalogs are there.
+    /// Restarts nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify: Option<Verify>,
     /// Where clients reach the coordinator themselves, for a gateway whose `proxyMode` is `ProxyFirstCall`:
     /// `http://host:port` or `https://host:port`. `{name}` in it stands for the cluster's name, so that each cluster of a
     /// group has its own: `https://{name}.trino.example.com`. Restarts nothing.
@@ -197,20 +204,19 @@ pub struct TrinoClusterStatus {
     /// The generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Whether this revision was ready once: from then on a restart of its coordinator does not take its workers' or its
+    /// Whether this revision was ready and verified once: from then on a restart of its coordinator does not take its workers' or its
     /// clients' addresses away.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub was_ready: Option<bool>,
-    /// Since when clients may have queries here: when a revision of it was first ready.
+    /// Since when clients may have queries here: when a revision of it was first verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serving_since: Option<Time>,
     /// How its drain stands, while it takes no new queries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub draining: Option<DrainStatus>,
-    /// Whether this revision's workers were ready for long enough that the coordinator surely uses them: from then on it
-    /// takes queries from other clusters of its group.
+    /// How its verification stands, before it takes queries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub settled: Option<bool>,
+    pub verification: Option<VerificationStatus>,
     /// Hash of what the user wrote; pods of one revision are alike.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
@@ -268,20 +274,23 @@ pub struct OldestQuery {
     pub since: Time,
 }
 
-/// Where a cluster is in its life: `Provisioning` (its pods start), `Active` (it takes new queries), `Draining` (it takes no
-/// new queries; running ones go on), `Drained` (no query is left, or the time for them is over), `Failed` (it cannot start; the condition says why) or `Terminating` (it is being
+/// Where a cluster is in its life: `Provisioning` (its pods start), `Verifying` (its pods are ready; it shows that it can take
+/// queries), `Active` (it takes new queries), `Draining` (it takes no
+/// new queries; running ones go on), `Drained` (no query is left, or the time for them is over), `Failed` (it cannot start, or does not pass its verification; the condition says why) or `Terminating` (it is being
 /// removed).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ClusterPhase {
     /// Its pods start.
     Provisioning,
+    /// Its pods are ready; it shows that it can take queries.
+    Verifying,
     /// It takes new queries.
     Active,
     /// It takes no new queries; running ones go on.
     Draining,
     /// No query is left, or the time for them is over.
     Drained,
-    /// It cannot start; the condition says why.
+    /// It cannot start, or does not pass its verification; the condition says why.
     Failed,
     /// It is being removed.
     Terminating,

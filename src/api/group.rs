@@ -9,6 +9,7 @@ use super::{
     cluster::{ClusterPhase, TrinoClusterSpec},
     gateway::ADDRESS_RULE,
     pod::{SECRET_NAME_RULE, TemplateMetadata},
+    verification::Verify,
 };
 
 /// Clusters that answer the same queries, made from one template. An edit of the template makes new clusters beside the
@@ -123,6 +124,10 @@ pub struct Rollout {
     #[schemars(length(min = 2, max = 8))]
     #[x_kube(validation = Rule::new("self.matches('^[0-9]{1,6}(s|m|h)$')").message("spec.rollout.drainTimeout must be a number and a unit, such as 90s, 10m or 1h"))]
     pub drain_timeout: Option<String>,
+    /// What a new cluster shows before it takes queries, besides that all its workers have joined and its catalogs are there.
+    /// One that does not pass gets no query, and the clusters that served go on. Restarts nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify: Option<Verify>,
 }
 
 /// A cluster that Warren only routes to.
@@ -173,6 +178,7 @@ pub struct SecretKeyReference {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.spec.drain) || !has(self.spec.drain.timeout)").message("spec.template.spec.drain.timeout: a group's clusters have spec.rollout.drainTimeout; give that instead"))]
+#[x_kube(validation = Rule::new("!has(self.spec.verify)").message("spec.template.spec.verify: a group's clusters have spec.rollout.verify; give that instead"))]
 #[x_kube(validation = Rule::new("!has(self.spec.serving)").message("spec.template.spec.serving belongs to each TrinoCluster, not to the template; remove it"))]
 pub struct ClusterTemplate {
     /// Labels and annotations of the TrinoClusters.

@@ -10,6 +10,7 @@ mod group;
 mod pod;
 mod proxy_group;
 mod routing;
+mod verification;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
@@ -37,6 +38,8 @@ pub use proxy_group::{
 pub use routing::{
     ExternalRouter, GatewayRouting, GroupShare, OnUnknown, ProxyMode, Rejection, RouteTarget, RoutingRule,
 };
+
+pub use verification::{VerificationStatus, Verify};
 
 /// The API group of all kinds.
 pub const GROUP: &str = "trinowarren.io";

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::duration::{InvalidDuration, parse_duration};
+use super::duration::{InvalidField, duration_field};
 use crate::{api::TrinoClusterSpec, trino};
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(3600);
@@ -22,29 +22,18 @@ pub struct DrainTerms {
     pub abandonment: Duration,
 }
 
-/// A duration of `spec.drain` that is none; admission lets none such pass.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("spec.drain.{field}: {fault}")]
-pub struct InvalidDrain {
-    field: &'static str,
-    fault: InvalidDuration,
-}
-
 /// The terms of a cluster's drain.
 ///
 /// # Errors
 /// When a duration is none; the message names the field.
-pub fn drain_terms(spec: &TrinoClusterSpec) -> Result<DrainTerms, InvalidDrain> {
+pub fn drain_terms(spec: &TrinoClusterSpec) -> Result<DrainTerms, InvalidField> {
     let drain = spec.drain.clone().unwrap_or_default();
-    let read = |field: &'static str, text: Option<String>, default: Duration| match text {
-        Some(text) => parse_duration(&text).map_err(|fault| InvalidDrain { field, fault }),
-        None => Ok(default),
-    };
     let spools = property(spec, "protocol.spooling.enabled") == Some("true");
+    let linger = if spools { SPOOLING_LINGER } else { Duration::ZERO };
     let abandonment = property(spec, "query.client.timeout").and_then(trino::parse_duration);
     Ok(DrainTerms {
-        timeout: read("timeout", drain.timeout, DEFAULT_TIMEOUT)?,
-        linger: read("linger", drain.linger, if spools { SPOOLING_LINGER } else { Duration::ZERO })?,
+        timeout: duration_field("drain.timeout", drain.timeout.as_deref(), DEFAULT_TIMEOUT)?,
+        linger: duration_field("drain.linger", drain.linger.as_deref(), linger)?,
         abandonment: abandonment.unwrap_or(DEFAULT_ABANDONMENT),
     })
 }

@@ -7,6 +7,24 @@ use std::time::Duration;
 #[error("{0:?} is no duration: write a number and a unit, such as 90s, 10m or 1h")]
 pub struct InvalidDuration(pub String);
 
+/// A field that is no duration; admission lets none such pass.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("spec.{field}: {fault}")]
+pub struct InvalidField {
+    /// Its path below `spec`.
+    pub field: &'static str,
+    /// What is wrong.
+    pub fault: InvalidDuration,
+}
+
+/// Reads the duration in `field`; `default` where it is left out.
+///
+/// # Errors
+/// When it is none; the message names the field.
+pub fn duration_field(field: &'static str, text: Option<&str>, default: Duration) -> Result<Duration, InvalidField> {
+    text.map_or(Ok(default), parse_duration).map_err(|fault| InvalidField { field, fault })
+}
+
 /// Reads `90s`, `10m` or `1h`.
 ///
 /// # Errors

@@ -74,8 +74,7 @@ fn listener(api::Listener { name, port: _, source, client_tags }: &api::Listener
 }
 
 fn group_entry(namespace: &str, input: &GroupInput<'_>, certificates: &mut BTreeMap<String, String>) -> Group {
-    let any_settled = input.clusters.iter().any(|cluster| is_settled(cluster));
-    let made = input.clusters.iter().filter_map(|cluster| made_cluster(namespace, cluster, any_settled));
+    let made = input.clusters.iter().filter_map(|cluster| made_cluster(namespace, cluster));
     let external: Vec<_> = input
         .group
         .spec
@@ -113,18 +112,12 @@ fn is_to_serve(cluster: &TrinoCluster) -> bool {
     asked && cluster.metadata.deletion_timestamp.is_none()
 }
 
-fn is_settled(cluster: &TrinoCluster) -> bool {
-    is_to_serve(cluster) && cluster.status.as_ref().and_then(|status| status.settled).unwrap_or(false)
-}
-
-/// A cluster that Warren made is in the table once it was ready, and stays there until its queries have ended and it goes.
-/// It takes new queries when it is settled, or when no cluster of its group is: a start that may still stumble beats none.
-fn made_cluster(namespace: &str, cluster: &TrinoCluster, any_settled: bool) -> Option<Cluster> {
+/// A cluster that Warren made is in the table once it was verified, and stays there until its queries have ended and it goes.
+fn made_cluster(namespace: &str, cluster: &TrinoCluster) -> Option<Cluster> {
     let was_ready = cluster.status.as_ref().and_then(|status| status.was_ready).unwrap_or(false);
     let identity =
         ClusterIdentity { name: cluster.metadata.name.clone()?, namespace: namespace.to_owned(), uid: String::new() };
-    let takes_queries = is_to_serve(cluster) && (is_settled(cluster) || !any_settled);
-    let serving = if takes_queries { Serving::Active } else { Serving::Draining };
+    let serving = if is_to_serve(cluster) { Serving::Active } else { Serving::Draining };
     let name = identity.name.parse().ok()?;
     let client_url = cluster.spec.client_url.as_ref().map(|url| url.replace("{name}", &identity.name));
     was_ready.then(|| Cluster { name, url: identity.coordinator_url(), client_url, weight: 1, serving, ca: None })

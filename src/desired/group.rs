@@ -8,7 +8,7 @@ use super::{
     labels::{DRAINING_SINCE, GROUP, Labels, MANAGED_BY, OWNER_UID, REVISION, WARREN},
     revision::{Revision, cluster_revision},
 };
-use crate::api::{ClusterTemplate, ServingIntent, TrinoCluster, TrinoClusterGroupSpec};
+use crate::api::{ClusterTemplate, Rollout, ServingIntent, TrinoCluster, TrinoClusterGroupSpec};
 
 /// Who a group is, as its clusters carry it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,8 +50,8 @@ impl GroupIdentity {
     }
 
     /// A cluster of the template as it stands now, which takes new queries once it is ready.
-    /// `drain_timeout` is how long its queries may go on once it is replaced.
-    pub fn cluster(&self, name: &str, template: &ClusterTemplate, drain_timeout: Option<&String>) -> TrinoCluster {
+    /// `rollout` says what it shows before that, and how long its queries may go on once it is replaced.
+    pub fn cluster(&self, name: &str, template: &ClusterTemplate, rollout: Option<&Rollout>) -> TrinoCluster {
         let metadata = template.metadata.clone().unwrap_or_default();
         let revision = cluster_revision(&template.spec);
         let mut labels = metadata.labels;
@@ -59,8 +59,11 @@ impl GroupIdentity {
         labels.insert(REVISION.to_owned(), revision.to_string());
         let mut spec = template.spec.clone();
         spec.serving = Some(ServingIntent::Active);
-        if let Some(timeout) = drain_timeout {
-            spec.drain.get_or_insert_default().timeout = Some(timeout.clone());
+        if let Some(Rollout { drain_timeout, verify }) = rollout.cloned() {
+            if drain_timeout.is_some() {
+                spec.drain.get_or_insert_default().timeout = drain_timeout;
+            }
+            spec.verify = verify;
         }
         self.object(name, labels, metadata.annotations, spec)
     }
@@ -107,11 +110,6 @@ impl GroupIdentity {
 pub fn replicas(spec: &TrinoClusterGroupSpec) -> usize {
     let asked = spec.replicas.unwrap_or(i32::from(spec.template.is_some()));
     if spec.template.is_some() { usize::try_from(asked).unwrap_or(0) } else { 0 }
-}
-
-/// How long the queries of a cluster that was replaced may go on, as the user wrote it.
-pub fn drain_timeout(spec: &TrinoClusterGroupSpec) -> Option<&String> {
-    spec.rollout.as_ref()?.drain_timeout.as_ref()
 }
 
 #[cfg(test)]

@@ -16,12 +16,14 @@ mod metadata;
 mod quantity;
 mod revision;
 mod rules;
+mod verify;
 
 /// Key of a CA certificate in a Secret, where the user names no other.
 pub const CA_KEY: &str = "ca.crt";
 
-pub use drain::{DrainTerms, InvalidDrain, drain_terms};
-pub use duration::{InvalidDuration, parse_duration};
+pub use drain::{DrainTerms, drain_terms};
+pub use duration::{InvalidDuration, InvalidField, parse_duration};
 pub use quantity::{InvalidQuantity, bytes, same_quantity};
 pub(crate) use revision::digest;
 pub use revision::{Component, Rendered, Revision, cluster_revision, proxy_revision};
+pub use verify::{VerifyTerms, verify_terms};

@@ -75,6 +75,7 @@ pub fn cluster_revision(spec: &TrinoClusterSpec) -> Revision {
     spec.serving = None;
     spec.client_url = None;
     spec.drain = None;
+    spec.verify = None;
     if let Some(workers) = &mut spec.workers {
         // Without workers the coordinator runs the queries, so the step from or to 0 is another configuration.
         workers.replicas = workers.replicas.filter(|replicas| *replicas == 0);
@@ -128,7 +129,7 @@ mod tests {
         for same in [
             "{version: '476', workers: {replicas: 5}}",
             "{version: '476', workers: {}}",
-            "{version: '476', paused: true, serving: Drained, clientUrl: 'https://{name}', drain: {timeout: 1m}}",
+            "{version: '476', paused: true, serving: Drained, clientUrl: 'https://{name}', drain: {timeout: 1m}, verify: {timeout: 1m}}",
         ] {
             assert_eq!(revision(same), base, "{same}");
         }

@@ -1,10 +1,11 @@
 //! Which clusters of a group are made, take queries, drain and go: one pure function, with no I/O and no clock of its own.
-//! [`drain`] says when a cluster is drained.
+//! [`drain`] says when a cluster is drained, [`verify`] when it can take queries.
 //!
 //! It is the only place that decides this. What it promises: a cluster that was never ready takes no traffic from one that
 //! was; as long as the new revision is not complete, the old one serves; nothing that took queries is removed undrained.
 
 pub mod drain;
+pub mod verify;
 
 /// What a group asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,9 +25,9 @@ pub struct Member {
     pub ordinal: i64,
     /// The revision it was made from.
     pub revision: String,
-    /// Whether it was ever ready: it may then serve queries.
+    /// Whether it was ever verified: it may then serve queries.
     pub was_ready: bool,
-    /// Whether it is ready now, and has been for long enough to rely on.
+    /// Whether it was verified and is ready now.
     pub is_ready: bool,
     /// What it was told about new queries.
     pub intake: Intake,

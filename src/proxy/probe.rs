@@ -5,8 +5,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, uri::PathAndQuery};
-use serde::Deserialize;
+use http::{HeaderMap, HeaderValue, Method, StatusCode, uri::PathAndQuery};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -17,16 +16,16 @@ use super::{
     oversee::Teller,
     reason::{QueryFault, Reason},
 };
-use crate::routing::HealthCheck;
+use crate::{
+    routing::HealthCheck,
+    trino::page::{Page, QueryError, at_the_coordinator},
+};
 
 /// The most bytes of a run's pages, all together.
 const MAX_BYTES: usize = 1024 * 1024;
 
 /// The pause after a first failure; it doubles up to the interval.
 const FIRST_RETRY: Duration = Duration::from_secs(5);
-
-/// The most characters of Trino's message that are told.
-const MAX_MESSAGE: usize = 300;
 
 /// By this one finds the queries, in Trino's UI or for a resource group of their own.
 const SOURCE: HeaderValue = HeaderValue::from_static("warren-health-check");
@@ -123,7 +122,7 @@ impl Run<'_> {
     /// Takes in a page.
     fn turn(&mut self, page: &[u8]) -> Result<(), QueryFault> {
         let page: Page = serde_json::from_slice(page).map_err(|_| QueryFault::NotAPage)?;
-        let next = page.next_uri.as_deref().map(|uri| at_the_cluster(uri, &self.backend.prefix));
+        let next = page.next_uri.as_deref().map(|uri| at_the_coordinator(uri, &self.backend.prefix));
         match next {
             Some(None) => return Err(QueryFault::NotAPage),
             Some(next) => self.next = next,
@@ -159,65 +158,8 @@ impl From<Unanswered> for QueryFault {
     }
 }
 
-/// What a page says of its query; see `io.trino.client.QueryResults`, Trino 476.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Page {
-    #[serde(rename = "id")]
-    _id: String,
-    next_uri: Option<String>,
-    error: Option<QueryError>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct QueryError {
-    #[serde(default)]
-    message: String,
-    #[serde(default)]
-    error_name: String,
-}
-
 impl From<QueryError> for QueryFault {
-    fn from(QueryError { message, error_name }: QueryError) -> Self {
-        let plain = |text: String, most| text.chars().filter(|letter| !letter.is_control()).take(most).collect();
-        Self::Failed(plain(error_name, 64), plain(message, MAX_MESSAGE))
-    }
-}
-
-/// Where the cluster itself has the page at `uri`: whatever host that names, and without the prefix that the cluster was
-/// told to put before it. None for what is no page of a statement.
-fn at_the_cluster(uri: &str, prefix: &str) -> Option<PathAndQuery> {
-    let uri: Uri = uri.parse().ok()?;
-    let target = uri.path_and_query()?;
-    let below = target.as_str().strip_prefix(prefix).unwrap_or(target.as_str());
-    let is_page = below.starts_with("/v1/statement/") && !below.contains("/../");
-    if is_page { below.parse().ok() } else { None }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_page_is_asked_for_at_the_cluster_whatever_host_its_uri_names() {
-        let at = |uri| at_the_cluster(uri, "/c/blue").map(|target| target.to_string());
-        let page = Some("/v1/statement/queued/q/s/1?slug=%2F".to_owned());
-        assert_eq!(at("https://evil.example.com:1/c/blue/v1/statement/queued/q/s/1?slug=%2F"), page);
-        assert_eq!(at("http://10.0.0.1:8080/v1/statement/queued/q/s/1?slug=%2F"), page);
-        assert_eq!(at("/v1/statement/queued/q/s/1?slug=%2F"), page);
-        for other in ["http://blue/v1/query/q", "http://blue/c/green/v1/statement/x", "//", "", "http://blue", "a b"] {
-            assert_eq!(at(other), None, "{other}");
-        }
-        assert_eq!(at("http://blue/v1/statement/../info"), None);
-    }
-
-    #[test]
-    fn what_trino_says_of_a_failure_is_told_in_one_line_and_not_without_end() {
-        let error =
-            QueryError { message: format!("line 1:8\n{}", "x".repeat(1000)), error_name: "SYNTAX_ERROR".into() };
-        let QueryFault::Failed(name, message) = error.into() else { panic!("it failed") };
-        assert_eq!(name, "SYNTAX_ERROR");
-        assert!(message.starts_with("line 1:8x") && message.len() == MAX_MESSAGE);
+    fn from(error: QueryError) -> Self {
+        Self::Failed(error.name(), error.message())
     }
 }

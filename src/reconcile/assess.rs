@@ -29,36 +29,28 @@ struct Trouble {
     message: String,
 }
 
-/// What the revision reached before.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Reached {
-    pub(super) ready: bool,
-    pub(super) settled: bool,
-}
-
-/// Judges a cluster. It is ready for the first time when coordinator and all workers are; from then on as long as its
-/// coordinator is there and one worker at least. It is settled once all workers were available.
+/// Judges a cluster. It is to be verified when coordinator and all workers are ready; once it was (`was_ready`), it is ready
+/// as long as its coordinator is there and one worker at least. It is settled while all workers were ready for some time.
 pub(super) fn cluster(
     spec: &TrinoClusterSpec,
-    reached: Reached,
+    was_ready: bool,
     coordinator: &Deployment,
     workers: &Deployment,
     pods: &[Arc<Pod>],
 ) -> Assessment {
-    let was_ready = reached.ready;
     let desired = crate::desired::cluster::worker_replicas(spec);
     let ready_workers = workers.status.as_ref().and_then(|status| status.ready_replicas).unwrap_or(0);
     let coordinator_ready = is_complete(coordinator);
     let workers_complete = desired == 0 || is_complete(workers);
     let enough_workers = if was_ready { desired == 0 || ready_workers > 0 } else { workers_complete };
     let ready = coordinator_ready && enough_workers;
-    let was_ready = was_ready || ready;
     let available = workers.status.as_ref().and_then(|status| status.available_replicas).unwrap_or(0);
-    let settled = reached.settled || (ready && workers_complete && available >= desired);
+    let settled = ready && workers_complete && available >= desired;
     let trouble = if ready && workers_complete { None } else { trouble(spec, [coordinator, workers], pods) };
     let drained = spec.serving.unwrap_or_default() == ServingIntent::Drained;
     let phase = match (&trouble, was_ready) {
         (Some(_), false) => ClusterPhase::Failed,
+        (None, false) if ready => ClusterPhase::Verifying,
         (None, false) => ClusterPhase::Provisioning,
         (_, true) if drained => ClusterPhase::Draining,
         (_, true) => ClusterPhase::Active,
@@ -70,6 +62,22 @@ pub(super) fn cluster(
         settled,
         workers: WorkersStatus { desired, ready: ready_workers },
         conditions: conditions(&state, trouble),
+    }
+}
+
+impl Assessment {
+    /// While the cluster has not shown yet that it can take queries, and why.
+    pub(super) fn verifying(self, why: String) -> Self {
+        let message = format!("coordinator and workers are ready; waiting until the cluster can take queries: {why}");
+        let conditions = Conditions::Reconciling { serving: false, reason: "Verifying", message };
+        Self { phase: ClusterPhase::Verifying, conditions, ..self }
+    }
+
+    /// When it has not shown it in time, and why.
+    pub(super) fn unverified(self, why: String) -> Self {
+        let message = format!("the cluster gets no queries, since it does not pass its verification: {why}");
+        let conditions = Conditions::Stalled { serving: false, reason: "VerificationFailed", message };
+        Self { phase: ClusterPhase::Failed, conditions, ..self }
     }
 }
 

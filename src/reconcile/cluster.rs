@@ -22,13 +22,14 @@ use kube::{
 
 use super::{
     apply::Applied,
-    assess::{self, Assessment, Reached},
+    assess::{self, Assessment},
     context::Context,
     drain,
     error::Error,
     index::{Index, Watched},
     rendered, secret_value,
     status::HasStatus,
+    verify,
 };
 use crate::{
     api::{ClusterPhase, Conditions, TrinoCluster, TrinoClusterStatus},
@@ -38,7 +39,7 @@ use crate::{
         cluster_revision,
         labels::{self, CLUSTER, component, selector_text},
     },
-    lifecycle::drain::State,
+    lifecycle::{drain::State, verify::State as Verified},
 };
 
 /// Holds a TrinoCluster until its pods and all else of it are gone.
@@ -72,8 +73,22 @@ async fn bring_up(cluster: Arc<TrinoCluster>, context: &Context) -> Result<Actio
     let objects = objects.ok_or(Error::Incomplete(name))?;
     context.create_secret_once(&identity.secret(secret_value())).await?;
     let applied = apply(context, objects).await?;
-    let assessment = assess(&cluster, &revision, &applied, &context.index);
+    let mut assessment = assess(&cluster, &applied, &context.index, was_verified(&cluster, &revision));
+    let mut verification = cluster.status.as_ref().and_then(|status| status.verification.clone());
+    let mut again = RESYNC;
+    if assessment.phase == ClusterPhase::Verifying {
+        let (state, found) = verify::look(context, &cluster, &identity, assessment.settled).await?;
+        verification = Some(found);
+        (assessment, again) = match state {
+            Verified::Passed => (assess(&cluster, &applied, &context.index, true), RESYNC),
+            Verified::GoesOn(why) => (assessment.verifying(why), verify::INTERVAL),
+            Verified::Overdue(why) => (assessment.unverified(why), verify::PATIENCE),
+        };
+    } else if !assessment.was_ready {
+        verification = None;
+    }
     let status = status_of(&cluster, &identity, &revision, &assessment, context.now());
+    let status = TrinoClusterStatus { verification, ..status };
     if assessment.phase == ClusterPhase::Draining {
         // What is drained stays so until an edit.
         let over = is_drained(&cluster) || look(context, &cluster, &identity, status).await? != State::GoesOn;
@@ -83,7 +98,7 @@ async fn bring_up(cluster: Arc<TrinoCluster>, context: &Context) -> Result<Actio
     if assessment.phase == ClusterPhase::Active {
         prune(context, &identity, &revision, &applied).await?;
     }
-    Ok(Action::requeue(RESYNC))
+    Ok(Action::requeue(again))
 }
 
 /// Whether the drain that the spec asks for is over.
@@ -166,15 +181,16 @@ async fn apply(context: &Context, objects: ClusterObjects) -> Result<AppliedClus
     })
 }
 
-fn assess(cluster: &TrinoCluster, revision: &Revision, applied: &AppliedCluster, index: &Index) -> Assessment {
+fn assess(cluster: &TrinoCluster, applied: &AppliedCluster, index: &Index, was_ready: bool) -> Assessment {
     let namespace = cluster.namespace().unwrap_or_default();
     let pods = Pod::labelled(index, &namespace, CLUSTER, &cluster.name_any());
-    let same_revision = cluster.status.as_ref().filter(|status| status.revision.as_deref() == Some(revision.as_str()));
-    let reached = same_revision.map_or_else(Reached::default, |status| Reached {
-        ready: status.was_ready.unwrap_or(false),
-        settled: status.settled.unwrap_or(false),
-    });
-    assess::cluster(&cluster.spec, reached, &applied.coordinator, &applied.workers, &pods)
+    assess::cluster(&cluster.spec, was_ready, &applied.coordinator, &applied.workers, &pods)
+}
+
+/// Whether `revision` of the cluster passed its verification.
+fn was_verified(cluster: &TrinoCluster, revision: &Revision) -> bool {
+    let known = cluster.status.as_ref().filter(|status| status.revision.as_deref() == Some(revision.as_str()));
+    known.and_then(|status| status.was_ready).unwrap_or(false)
 }
 
 fn status_of(
@@ -189,7 +205,6 @@ fn status_of(
         serving_since: known.or_else(|| assessment.was_ready.then_some(Time(now))),
         phase: Some(assessment.phase),
         was_ready: Some(assessment.was_ready),
-        settled: Some(assessment.settled),
         revision: Some(revision.to_string()),
         selector: Some(selector_text(&identity.selector(component::WORKER))),
         workers: Some(assessment.workers.clone()),

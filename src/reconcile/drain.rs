@@ -59,10 +59,19 @@ pub(super) async fn look(
     if !look.gone {
         ask_proxies(context, cluster, &gateways, (now, asked.abandonment), &mut look).await?;
         ask_coordinator(context, identity, now, &mut look).await;
+        if sees_no_queries(cluster) {
+            look.blind.push("coordinator: it does not show Warren the queries of other users".to_owned());
+        }
     }
     let verdict = judge(&terms, &before.map(progress).unwrap_or_default(), &look, now);
     let status = status_of(&terms, &verdict, &look, before);
     Ok((verdict, status))
+}
+
+/// Whether the verification found that Warren is not shown the queries of others.
+fn sees_no_queries(cluster: &TrinoCluster) -> bool {
+    let verification = cluster.status.as_ref().and_then(|status| status.verification.as_ref());
+    verification.is_some_and(|verification| verification.sees_queries == Some(false))
 }
 
 /// Since when the cluster takes no new queries: as its group wrote it down, or as the last look did.

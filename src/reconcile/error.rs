@@ -4,7 +4,7 @@ use kube::runtime::finalizer;
 
 use crate::{
     api::Conditions,
-    desired::{InvalidDrain, cluster, proxy_group},
+    desired::{InvalidField, cluster, proxy_group},
     routing::TableError,
 };
 
@@ -19,7 +19,7 @@ pub enum Error {
     Proxies(#[from] proxy_group::RenderError),
     /// The spec holds a bad duration.
     #[error("{0}")]
-    Drain(#[from] InvalidDrain),
+    Field(#[from] InvalidField),
     /// The routing table would be refused by the proxies.
     #[error("the routing table is not published: {0}")]
     Table(#[from] TableError),
@@ -93,7 +93,7 @@ impl Error {
         match self {
             Self::Cluster(_)
             | Self::Proxies(_)
-            | Self::Drain(_)
+            | Self::Field(_)
             | Self::Table(_)
             | Self::Foreign { .. }
             | Self::Rendered(..)
@@ -112,7 +112,7 @@ impl Error {
     /// One word for conditions, events and metrics.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Cluster(_) | Self::Proxies(_) | Self::Drain(_) => "InvalidSpec",
+            Self::Cluster(_) | Self::Proxies(_) | Self::Field(_) => "InvalidSpec",
             Self::Table(_) => "InvalidRoutingTable",
             Self::Foreign { .. } => "NameTaken",
             Self::Leftover { .. } => "LeftoverBeingRemoved",

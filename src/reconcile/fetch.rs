@@ -17,12 +17,18 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// A coordinator lists a hundred ended queries by default, each with the head of its text.
 const MAX_ANSWER: usize = 16 * 1024 * 1024;
 
-/// Why there is no answer: one line, without secrets.
+/// Why nothing was read: one line, without secrets.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct FetchError(pub String);
+pub enum FetchError {
+    /// There is no answer, or it cannot be read.
+    #[error("{0}")]
+    Failed(String),
+    /// There is one, with another status.
+    #[error("it answers {0}")]
+    Status(StatusCode),
+}
 
-/// Sends a request and reads the body of its answer, whose status must be 200. Headers may carry secrets.
+/// Sends a request and reads the body of its answer, whose status must be a success. Headers may carry secrets.
 pub type Fetch = Arc<dyn Fn(Request<Bytes>) -> BoxFuture<'static, Result<Bytes, FetchError>> + Send + Sync>;
 
 /// Asks over the network, by plain HTTP.
@@ -32,16 +38,16 @@ pub fn over_http() -> Fetch {
         let client = client.clone();
         Box::pin(async move {
             let read = tokio::time::timeout(DEADLINE, read(client, request)).await;
-            read.unwrap_or_else(|_| Err(FetchError(format!("no answer within {} s", DEADLINE.as_secs()))))
+            read.unwrap_or_else(|_| Err(FetchError::Failed(format!("no answer within {} s", DEADLINE.as_secs()))))
         })
     })
 }
 
 async fn read(client: Client<HttpConnector, Full<Bytes>>, request: Request<Bytes>) -> Result<Bytes, FetchError> {
-    let answer = client.request(request.map(Full::new)).await.map_err(|error| FetchError(chain(&error)))?;
-    if answer.status() != StatusCode::OK {
-        return Err(FetchError(format!("it answers {}", answer.status())));
+    let answer = client.request(request.map(Full::new)).await.map_err(|error| FetchError::Failed(chain(&error)))?;
+    if !answer.status().is_success() {
+        return Err(FetchError::Status(answer.status()));
     }
     let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
-    body.map(http_body_util::Collected::to_bytes).map_err(|error| FetchError(chain(&*error)))
+    body.map(http_body_util::Collected::to_bytes).map_err(|error| FetchError::Failed(chain(&*error)))
 }

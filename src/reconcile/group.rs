@@ -102,7 +102,6 @@ fn member(identity: &GroupIdentity, cluster: &TrinoCluster) -> Member {
     let name = cluster.name_any();
     let conditions = cluster.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     let was_ready = cluster.status.as_ref().and_then(|status| status.was_ready).unwrap_or(false);
-    let settled = cluster.status.as_ref().and_then(|status| status.settled).unwrap_or(false);
     let intake = match cluster.spec.serving.unwrap_or_default() {
         ServingIntent::Active => Intake::Open,
         ServingIntent::Drained if is_drained(cluster) => Intake::Drained,
@@ -112,7 +111,7 @@ fn member(identity: &GroupIdentity, cluster: &TrinoCluster) -> Member {
         ordinal: GroupIdentity::ordinal(&name).unwrap_or(0),
         revision: identity.revision_of(cluster).to_string(),
         was_ready,
-        is_ready: settled && READY.holds(conditions),
+        is_ready: was_ready && READY.holds(conditions),
         intake,
         name,
     }
@@ -137,7 +136,7 @@ async fn execute(
     // Who is to take queries does so before others stop, should this be cut off in between.
     if let Some(template) = &group.spec.template {
         for name in &plan.keep {
-            context.apply(identity.cluster(name, template, group::drain_timeout(&group.spec))).await?;
+            context.apply(identity.cluster(name, template, group.spec.rollout.as_ref())).await?;
         }
     }
     for cluster in plan.drain.iter().filter_map(named) {
@@ -168,9 +167,9 @@ async fn create(
     status.last_ordinal += i64::try_from(count).expect("a group asks for at most 100 clusters");
     let last = status.last_ordinal;
     let group = context.replace_status(group, status).await?;
-    let drain_timeout = group::drain_timeout(&group.spec);
+    let rollout = group.spec.rollout.as_ref();
     for ordinal in first..=last {
-        context.apply(identity.cluster(&identity.cluster_name(ordinal), template, drain_timeout)).await?;
+        context.apply(identity.cluster(&identity.cluster_name(ordinal), template, rollout)).await?;
     }
     Ok(Arc::new(group))
 }
@@ -221,10 +220,6 @@ fn conditions(plan: &Plan, clusters: &[Arc<TrinoCluster>]) -> Conditions {
         });
         let message = format!("waiting for clusters: {ready} of {asked} are ready{}", what.unwrap_or_default());
         return Conditions::Reconciling { serving, reason: "ClustersStarting", message };
-    }
-    if !plan.hold.is_empty() {
-        let message = format!("{asked} new clusters are ready; once they have settled, queries turn to them");
-        return Conditions::Reconciling { serving: true, reason: "ClustersSettling", message };
     }
     if plan.is_settled() {
         let message = format!("{asked} clusters take queries");

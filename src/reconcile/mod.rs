@@ -20,8 +20,10 @@ mod proxies;
 mod readiness;
 mod references;
 mod rendered;
+mod statement;
 mod status;
 mod sweep;
+mod verify;
 
 use std::{sync::Arc, time::Instant};
 

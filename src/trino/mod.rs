@@ -2,6 +2,7 @@
 
 mod duration;
 mod name;
+pub mod page;
 pub mod properties;
 mod query;
 pub mod sql;

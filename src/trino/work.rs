@@ -1,6 +1,10 @@
-//! What a coordinator has to do: its list of queries, and how many it counts.
+//! What a coordinator has to do, and with whom: its list of queries, how many it counts, the workers that it watches.
+
+use std::time::Duration;
 
 use serde::Deserialize;
+
+use super::parse_duration;
 
 /// The coordinator's list of queries, those included that ended a moment ago (Trino 476).
 pub const QUERIES: &str = "/v1/query";
@@ -8,6 +12,9 @@ pub const QUERIES: &str = "/v1/query";
 /// How many queries it has: two gauges alone, for all metrics of a coordinator are over a megabyte (Trino 476).
 pub const COUNTS: &str = "/metrics?name%5B%5D=trino_execution_name_QueryManager_RunningQueries\
                           &name%5B%5D=trino_execution_name_QueryManager_QueuedQueries";
+
+/// The workers that its failure detector watches (Trino 470 and 476).
+pub const WATCHED: &str = "/v1/node";
 
 /// Who asks, where no authentication is set.
 pub const USER: &str = "warren";
@@ -61,6 +68,35 @@ pub fn unfinished(list: &[u8]) -> Result<Vec<Unfinished>, serde_json::Error> {
     Ok(open.map(unfinished).collect())
 }
 
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Watched {
+    age: String,
+    recent_failure_ratio: f64,
+}
+
+/// The default of `failure-detector.threshold`.
+const FAILING: f64 = 0.1;
+
+/// For how long each worker in the answer to [`WATCHED`] has been watched, but for those that fail.
+///
+/// # Errors
+/// When it is no such list.
+pub fn watched(list: &[u8]) -> Result<Vec<Duration>, serde_json::Error> {
+    let watched: Vec<Watched> = serde_json::from_slice(list)?;
+    let sound = watched.into_iter().filter(|worker| worker.recent_failure_ratio <= FAILING);
+    Ok(sound.filter_map(|worker| parse_duration(&worker.age)).collect())
+}
+
+/// Whether the answer to [`QUERIES`] holds a query, ended or not.
+///
+/// # Errors
+/// When it is no such list.
+pub fn lists(list: &[u8], id: &str) -> Result<bool, serde_json::Error> {
+    let listed: Vec<Listed> = serde_json::from_slice(list)?;
+    Ok(listed.iter().any(|query| query.query_id == id))
+}
+
 /// The sum of both gauges in the answer to [`COUNTS`], OpenMetrics text; none unless both are there.
 pub fn count(metrics: &str) -> Option<u32> {
     let gauge = |name: &str| {
@@ -90,6 +126,17 @@ mod tests {
     }
 
     #[test]
+    fn workers_are_watched_for_some_time() {
+        // As Trino 476 answers.
+        let list = br#"[{"uri": "http://10.244.0.1:28181/v1/status", "recentRequests": 39.89, "recentFailures": 0.0,
+            "recentSuccesses": 39.89, "lastRequestTime": "2026-11-21T17:59:07.336Z",
+            "lastResponseTime": "2026-11-21T17:59:07.366Z", "recentFailureRatio": 0.0, "age": "24.44s",
+            "recentFailuresByType": {}}, {"recentFailureRatio": 0.5, "age": "1.00m"}]"#;
+        assert_eq!(watched(list).unwrap(), [Duration::from_millis(24_440)]);
+        assert!(watched(b"<html>").is_err());
+    }
+
+    #[test]
     fn what_has_not_ended_is_unfinished() {
         // Shortened from an answer of Trino 476.
         let list = br#"[
@@ -102,6 +149,9 @@ mod tests {
         assert_eq!(unfinished.iter().map(|query| &query.id[16..21]).collect::<Vec<_>>(), ["00003", "00004"]);
         assert_eq!(unfinished[0].user.as_deref(), Some("ann"));
         assert_eq!(unfinished[0].created.as_deref(), Some("2025-08-05T10:11:12.345Z"));
+        assert!(
+            lists(list, "20250805_101112_00002_abcde").unwrap() && !lists(list, "20250805_101112_00009_abcde").unwrap()
+        );
         assert!(super::unfinished(b"<html>").is_err() && super::unfinished(b"{}").is_err());
     }
 }

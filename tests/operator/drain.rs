@@ -25,7 +25,7 @@ fn draining(server: &Server, cluster: &str) -> Option<Value> {
     server.get("trinoclusters", cluster).map(|cluster| cluster["status"]["draining"].clone())
 }
 
-async fn until_gone(server: &Server, cluster: &str) {
+pub async fn until_gone(server: &Server, cluster: &str) {
     let gone = |server: &Server| (!server.names("trinoclusters").contains(&cluster.to_owned())).then_some(());
     server.until(&format!("{cluster} is gone"), gone).await;
 }

@@ -1,12 +1,12 @@
 //! What proxies and coordinators tell the operator, as a test sets it. Proxies apply each routing table at once.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard},
 };
 
 use bytes::Bytes;
-use http::Request;
+use http::{Method, Request};
 use k8s_openapi::api::core::v1::Secret;
 use serde_json::{Value, json};
 use warren::reconcile::{Fetch, FetchError};
@@ -28,6 +28,12 @@ struct State {
     listed: Vec<String>,
     hidden: u32,
     deaf: BTreeSet<String>,
+    /// Statements that fail, and with what message.
+    failing: BTreeMap<String, String>,
+    /// The coordinators list Warren's own queries alone.
+    secretive: bool,
+    /// Workers that have not joined their coordinator.
+    away: u64,
 }
 
 impl Scene {
@@ -63,6 +69,25 @@ impl Scene {
         };
     }
 
+    /// Statements that hold `sql` fail with this message from now on, or do not any more.
+    pub fn failing(&self, sql: &str, message: Option<&str>) {
+        let failing = &mut self.lock().failing;
+        match message {
+            Some(message) => failing.insert(sql.into(), message.into()),
+            None => failing.remove(sql),
+        };
+    }
+
+    /// The coordinators list, for Warren, nobody else's queries.
+    pub fn secretive(&self) {
+        self.lock().secretive = true;
+    }
+
+    /// This many workers of each cluster have not joined it.
+    pub fn away(&self, workers: u64) {
+        self.lock().away = workers;
+    }
+
     pub fn fetch(&self, server: &Server) -> Fetch {
         let (scene, server) = (self.clone(), server.clone());
         Arc::new(move |request| {
@@ -75,7 +100,7 @@ impl Scene {
         let state = self.lock();
         let url = request.uri().to_string();
         if state.deaf.iter().any(|address| url.contains(address)) {
-            return Err(FetchError("connection refused".into()));
+            return Err(FetchError::Failed("connection refused".into()));
         }
         let header = |name: &str| request.headers().get(name).map(|value| value.to_str().expect("text"));
         if let Some(address) = url.strip_suffix(":9090/v1/queries") {
@@ -85,19 +110,57 @@ impl Scene {
             assert_eq!(header("authorization"), Some(&*format!("Bearer {token}")));
             return Ok(report(server, &state, address.trim_start_matches("http://")).to_string());
         }
+        let cluster = request.uri().host().and_then(|host| host.split_once("-coordinator")).expect("a coordinator").0;
+        if url.ends_with("/v1/statement") {
+            assert_eq!((request.method(), header("x-trino-user")), (&Method::POST, Some("warren-verify")));
+            return Ok(state.answer(server, cluster, std::str::from_utf8(request.body()).expect("text")).to_string());
+        }
         assert_eq!(header("x-trino-user"), Some("warren"));
+        if url.ends_with("/v1/node") {
+            let ages = (0..state.workers(server, cluster)).map(|_| json!({"age": "1.00m", "recentFailureRatio": 0.0}));
+            return Ok(ages.collect::<Value>().to_string());
+        }
         if url.ends_with("/v1/query") {
             let listed = state.listed.iter().map(|query| {
                 json!({"queryId": query, "state": "RUNNING", "session": {"user": "ann"},
                     "queryStats": {"createTime": "2026-09-21T12:26:00.123Z"}})
             });
-            return Ok(listed.collect::<Value>().to_string());
+            let verification = json!({"queryId": VERIFICATION, "state": "FINISHED"});
+            let all: Vec<_> = listed.chain([verification]).filter(|_| !state.secretive).collect();
+            return Ok(Value::from(all).to_string());
         }
         let running = state.listed.len() + state.hidden as usize;
         Ok(format!(
             "trino_execution_name_QueryManager_RunningQueries {running}.0\n\
              trino_execution_name_QueryManager_QueuedQueries 0.0\n"
         ))
+    }
+}
+
+/// The id of each query that the operator runs.
+const VERIFICATION: &str = "20260921_122500_00000_abcde";
+
+impl State {
+    /// The workers that have joined.
+    fn workers(&self, server: &Server, cluster: &str) -> u64 {
+        let deployment = server.get("deployments", &format!("{cluster}-worker")).expect("there");
+        deployment["spec"]["replicas"].as_u64().expect("a number").saturating_sub(self.away)
+    }
+
+    /// The one page of a statement's answer.
+    fn answer(&self, server: &Server, cluster: &str, sql: &str) -> Value {
+        if let Some((_, message)) = self.failing.iter().find(|(part, _)| sql.contains(*part)) {
+            return json!({"id": VERIFICATION, "error": {"errorName": "GENERIC_USER_ERROR", "message": message}});
+        }
+        let rows: Vec<_> = if sql.contains("system.runtime.nodes") {
+            (0..self.workers(server, cluster)).map(|number| json!([format!("worker-{number}")])).collect()
+        } else if sql.contains("system.metadata.catalogs") {
+            let spec = server.get("trinoclusters", cluster).expect("there")["spec"]["catalogs"]["inline"].clone();
+            spec.as_object().into_iter().flatten().map(|(name, _)| json!([name])).collect()
+        } else {
+            vec![json!([1])]
+        };
+        json!({"id": VERIFICATION, "data": rows})
     }
 }
 

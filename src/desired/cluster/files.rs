@@ -3,7 +3,7 @@
 //! Precedence, least first: Warren's defaults, `spec.config`, the component's own `config`, and the keys that Warren owns
 //! (which admission refuses from users).
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use super::{ClusterIdentity, RenderError};
 use crate::{
@@ -17,6 +17,10 @@ pub(super) const DEFAULT_MEMORY: &str = "2Gi";
 /// CPU of a pod whose spec leaves it out.
 pub(super) const DEFAULT_CPU: &str = "500m";
 
+/// The versions known to distrust a worker for `failure-detector.warmup-interval` (5 s) after it has joined: as long as no
+/// query runs there, that only delays the first one. Others may not know the property, and would not start.
+const WARMED_UP: RangeInclusive<u32> = 470..=476;
+
 /// Files by their path below `/etc/trino`.
 pub(super) type Files = BTreeMap<String, String>;
 
@@ -27,6 +31,9 @@ pub(super) fn coordinator(cluster: &ClusterIdentity, spec: &TrinoClusterSpec) ->
     let mut owned = owned_keys(cluster);
     owned.insert("coordinator".into(), "true".into());
     let mut config = Properties::from([("node-scheduler.include-coordinator".into(), runs_queries.to_string())]);
+    if WARMED_UP.contains(&major(&spec.version)) {
+        config.insert("failure-detector.warmup-interval".into(), "0s".into());
+    }
     config.extend(layered(spec, &own.config, owned));
     files("coordinator", spec, own.resources.as_ref(), &config)
 }
@@ -37,6 +44,11 @@ pub(super) fn worker(cluster: &ClusterIdentity, spec: &TrinoClusterSpec) -> Resu
     let mut owned = owned_keys(cluster);
     owned.insert("coordinator".into(), "false".into());
     files("workers", spec, own.resources.as_ref(), &layered(spec, &own.config, owned))
+}
+
+/// The number of a release: 476 of `476` and of `476-e.1`.
+fn major(version: &str) -> u32 {
+    version.split(['-', '.']).next().and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
 fn layered(spec: &TrinoClusterSpec, own: &Properties, owned: Properties) -> Properties {

@@ -1,0 +1,99 @@
+//! Runs a statement at a coordinator as a client would, to its end or to its deadline; nothing of it is left running.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode, uri::PathAndQuery};
+use serde_json::Value;
+
+use super::{context::Context, fetch::FetchError};
+use crate::trino::page::{Page, at_the_coordinator};
+
+/// By this one finds the queries, in Trino's UI or for a resource group of their own.
+const SOURCE: &str = "warren";
+
+/// Rows that are kept of a result; the others are read and dropped.
+const MOST_ROWS: usize = 2000;
+
+/// A query that ended well.
+pub(super) struct Answer {
+    /// Its id.
+    pub(super) id: String,
+    /// Its first rows.
+    pub(super) rows: Vec<Vec<Value>>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Fault {
+    /// The coordinator asks for credentials.
+    #[error("the coordinator asks for credentials")]
+    Credentials,
+    /// It is not reached, or does not answer as a coordinator does.
+    #[error("{0}")]
+    Unreachable(String),
+    /// It does not end in time.
+    #[error("it did not end within {} s", .0.as_secs())]
+    Deadline(Duration),
+    /// Trino's message.
+    #[error("{name}: {message}")]
+    Failed { name: String, message: String },
+}
+
+/// Runs `sql` at the coordinator whose address is `url`, as `user`.
+pub(super) async fn run(
+    context: &Context,
+    url: &str,
+    user: &str,
+    sql: &str,
+    deadline: Duration,
+) -> Result<Answer, Fault> {
+    let mut next = None;
+    let ended = tokio::time::timeout(deadline, follow(context, url, user, sql, &mut next)).await;
+    if let Some(page) = next {
+        // Trino gives it up by itself where this does not reach it.
+        let _ = ask(context, url, user, Method::DELETE, page.as_str(), Bytes::new()).await;
+    }
+    ended.unwrap_or(Err(Fault::Deadline(deadline)))
+}
+
+/// Follows the pages; `next` is there while the query may run.
+async fn follow(
+    context: &Context,
+    url: &str,
+    user: &str,
+    sql: &str,
+    next: &mut Option<PathAndQuery>,
+) -> Result<Answer, Fault> {
+    let mut rows = Vec::new();
+    let mut body = ask(context, url, user, Method::POST, "/v1/statement", sql.to_owned().into()).await?;
+    loop {
+        let no_page = || Fault::Unreachable("what it answers is no page of a query".to_owned());
+        let page: Page = serde_json::from_slice(&body).map_err(|_| no_page())?;
+        *next = None;
+        if let Some(error) = page.error {
+            return Err(Fault::Failed { name: error.name(), message: error.message() });
+        }
+        rows.extend(page.data.into_iter().take(MOST_ROWS - rows.len()));
+        let Some(uri) = page.next_uri else { return Ok(Answer { id: page.id, rows }) };
+        let target = next.insert(at_the_coordinator(&uri, "").ok_or_else(no_page)?);
+        body = ask(context, url, user, Method::GET, target.as_str(), Bytes::new()).await?;
+    }
+}
+
+async fn ask(
+    context: &Context,
+    url: &str,
+    user: &str,
+    method: Method,
+    path: &str,
+    body: Bytes,
+) -> Result<Bytes, Fault> {
+    let request = Request::builder().method(method).uri(format!("{url}{path}"));
+    let request = request.header("x-trino-user", user).header("x-trino-source", SOURCE).body(body);
+    let request = request.map_err(|error| Fault::Unreachable(error.to_string()))?;
+    (context.fetch)(request).await.map_err(|fault| match fault {
+        FetchError::Status(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => Fault::Credentials,
+        fault => Fault::Unreachable(fault.to_string()),
+    })
+}

@@ -1,0 +1,111 @@
+//! Looks at a cluster whose pods are ready: asks its coordinator for workers and catalogs, and runs the user's queries. What
+//! follows from it is decided in `lifecycle::verify`.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Request;
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde_json::Value;
+
+use super::{
+    context::Context,
+    error::Error,
+    fetch::FetchError,
+    statement::{self, Fault},
+};
+use crate::{
+    api::{TrinoCluster, VerificationStatus},
+    desired::{VerifyTerms, cluster::ClusterIdentity, verify_terms},
+    lifecycle::verify::{Look, State, Terms, is_good, judge, unless_overdue},
+    trino::work,
+};
+
+/// How often a cluster is looked at while it is verified.
+pub(super) const INTERVAL: Duration = Duration::from_secs(2);
+/// How often one that needs help is looked at.
+pub(super) const PATIENCE: Duration = Duration::from_secs(15);
+
+/// How long a question about workers and catalogs may take. A query waits while no worker is there.
+const QUESTION: Duration = Duration::from_secs(20);
+/// How long one of the user's queries may take.
+const QUERY: Duration = Duration::from_secs(60);
+
+const WORKERS: &str = "SELECT node_id FROM system.runtime.nodes WHERE state = 'active' AND NOT coordinator";
+const CATALOGS: &str = "SELECT catalog_name FROM system.metadata.catalogs";
+
+/// Looks once, and judges. Returns the judgement, and the status that carries it to the next look.
+/// `settled`: whether the workers' pods were ready for long enough to rely on.
+pub(super) async fn look(
+    context: &Context,
+    cluster: &TrinoCluster,
+    identity: &ClusterIdentity,
+    settled: bool,
+) -> Result<(State, VerificationStatus), Error> {
+    let VerifyTerms { workers, catalogs, timeout, queries, user } = verify_terms(&cluster.spec)?;
+    let terms = Terms { workers, catalogs, timeout };
+    let begun = context.now();
+    let before = cluster.status.as_ref().and_then(|status| status.verification.clone());
+    let before = before.filter(|before| before.passed_at.is_none());
+    let since = before.as_ref().map_or(begun, |before| before.since.0);
+    let url = identity.coordinator_url();
+    let (look, sees_queries) = coordinator(context, &url, &user, settled).await;
+    let good_since = before.and_then(|before| Some(before.good_since?.0)).filter(|_| is_good(&terms, &look));
+    let mut state = judge(&terms, since, good_since.unwrap_or(begun), &look, begun);
+    if state == State::Passed
+        && !matches!(look, Look::AsksForCredentials { .. })
+        && let Some(fault) = first_fault(context, &url, &user, &queries).await
+    {
+        state = unless_overdue(&terms, since, fault, context.now());
+    }
+    let time = |timestamp: Timestamp| Time(Timestamp::from_second(timestamp.as_second()).unwrap_or(timestamp));
+    let good_since = is_good(&terms, &look).then(|| good_since.unwrap_or(begun));
+    let passed_at = (state == State::Passed).then(|| time(context.now()));
+    let status = VerificationStatus { since: time(since), good_since: good_since.map(time), passed_at, sees_queries };
+    Ok((state, status))
+}
+
+/// Asks the coordinator for its workers and its catalogs, and whether Warren sees the queries of others there.
+async fn coordinator(context: &Context, url: &str, user: &str, settled: bool) -> (Look, Option<bool>) {
+    let answered = async {
+        let ask = async |sql| statement::run(context, url, user, sql, QUESTION).await.map_err(|fault| (sql, fault));
+        let workers = ask(WORKERS).await?;
+        let catalogs = ask(CATALOGS).await?;
+        let names = |row: Vec<Value>| row.into_iter().next()?.as_str().map(str::to_owned);
+        let catalogs = catalogs.rows.into_iter().filter_map(names).collect();
+        Ok((Look::Answered { workers: workers.rows.len(), watched: watched(context, url).await, catalogs }, workers.id))
+    };
+    match answered.await {
+        Ok((look, query)) => (look, sees(context, url, &query).await),
+        Err((_, Fault::Credentials)) => (Look::AsksForCredentials { settled }, None),
+        // Until the first worker has joined, a query waits.
+        Err((_, Fault::Deadline(_))) => (Look::Failed("its workers have not joined yet".to_owned()), None),
+        Err((sql, fault)) => (Look::Failed(format!("{sql:?} fails: {fault}")), None),
+    }
+}
+
+async fn get(context: &Context, url: &str, path: &str) -> Result<Bytes, FetchError> {
+    let request = Request::get(format!("{url}{path}")).header("x-trino-user", work::USER);
+    (context.fetch)(request.body(Bytes::new()).expect("a cluster's name stands in URLs as it is")).await
+}
+
+/// For how long the coordinator's failure detector has watched each worker; none where it does not tell.
+async fn watched(context: &Context, url: &str) -> Option<Vec<Duration>> {
+    work::watched(&get(context, url, work::WATCHED).await.ok()?).ok()
+}
+
+/// Whether the list of queries that Warren is shown holds one of another user; none if it cannot be read.
+async fn sees(context: &Context, url: &str, query: &str) -> Option<bool> {
+    work::lists(&get(context, url, work::QUERIES).await.ok()?, query).ok()
+}
+
+/// What is wrong with the first of the user's queries that does not end well.
+async fn first_fault(context: &Context, url: &str, user: &str, queries: &[String]) -> Option<String> {
+    for (index, sql) in queries.iter().enumerate() {
+        if let Err(fault) = statement::run(context, url, user, sql, QUERY).await {
+            return Some(format!("verify.queries[{index}] fails: {fault}"));
+        }
+    }
+    None
+}
