@@ -11,6 +11,10 @@ use warren::lifecycle::{Asked, Intake, Member, plan};
 const BAD: u8 = 2;
 /// What the operator may have decided and not yet done is never more than this.
 const MOST_CLUSTERS: usize = 5;
+/// How many clusters there may be beyond what is asked for.
+const SURGE: usize = 1;
+/// After so many rounds of writes, starts and ends of queries nothing is left to do.
+const ROUNDS: usize = 10;
 
 /// A bounded world.
 #[derive(Clone, Debug)]
@@ -20,15 +24,20 @@ struct Group {
     /// How often a ready cluster may become unready, and a drain may end by its deadline.
     faults: u8,
     most_replicas: usize,
+    /// A new revision takes over only when it was promoted.
+    canary: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "what can be true of it is independent")]
 struct State {
     replicas: usize,
     revision: u8,
     edits: u8,
     crashes: u8,
     faults: u8,
+    canary: bool,
+    promoted: bool,
     last: i64,
     clusters: Vec<Cluster>,
     pending: Vec<Write>,
@@ -63,6 +72,7 @@ enum Write {
 enum Action {
     Edit(u8),
     Scale(usize),
+    Promote,
     Decide,
     Write,
     Crash,
@@ -96,10 +106,28 @@ impl Cluster {
 }
 
 impl State {
+    fn asked<'a>(&self, revision: &'a str) -> Asked<'a> {
+        Asked { replicas: self.replicas, revision, surge: SURGE, promoted: self.promoted }
+    }
+
+    /// What is wrong with what is decided now: that it takes capacity away, or takes up too much.
+    fn fault(&self) -> Option<&'static str> {
+        let members: Vec<_> = self.clusters.iter().map(Cluster::member).collect();
+        let plan = plan(&self.asked(&self.revision.to_string()), &members);
+        // Before it is promoted, the new revision is no capacity.
+        let counts = |it: &&Cluster| it.takes_queries() && (self.promoted || it.revision != self.revision);
+        let before = self.clusters.iter().filter(counts).count();
+        let after = self.clusters.iter().filter(counts).filter(|it| !plan.drain.contains(&it.name())).count();
+        let left = self.clusters.len() - plan.remove.len();
+        if after < before.min(self.replicas) {
+            return Some("fewer clusters than asked for take queries");
+        }
+        (plan.create > 0 && left + plan.create > self.replicas + SURGE).then_some("more clusters than the surge allows")
+    }
+
     fn decide(&self) -> Vec<Write> {
         let members: Vec<_> = self.clusters.iter().map(Cluster::member).collect();
-        let asked = Asked { replicas: self.replicas, revision: &self.revision.to_string() };
-        let plan = plan(&asked, &members);
+        let plan = plan(&self.asked(&self.revision.to_string()), &members);
         // In the order in which `reconcile::group` does it; what stands so already is no write.
         let open = |name: &String| self.clusters.iter().any(|it| it.name() == *name && it.intake != Intake::Open);
         let seen = |name: String| self.clusters.iter().find(|it| it.name() == name).cloned();
@@ -152,8 +180,8 @@ impl State {
 
     /// What comes of it when nobody edits any more, nothing fails, and every query ends.
     fn at_rest(&self) -> Self {
-        let mut state = self.clone();
-        for _ in 0..6 {
+        let mut state = Self { promoted: true, ..self.clone() };
+        for _ in 0..ROUNDS {
             for write in std::mem::take(&mut state.pending) {
                 state.write(write);
             }
@@ -176,8 +204,9 @@ impl State {
         let asked = rest.clusters.iter().filter(|it| it.revision == rest.revision).count() == rest.replicas;
         let serving = rest.clusters.iter().filter(|it| it.takes_queries()).count();
         if rest.revision == BAD {
-            // The old ones go on, as many as there were.
-            return rest.pending.is_empty() && asked && (serving > 0 || !self.clusters.iter().any(|it| it.was_ready));
+            // The old ones go on, and no more of the new ones are made than the surge allows.
+            let full = asked || rest.clusters.len() == rest.replicas + SURGE;
+            return rest.pending.is_empty() && full && (serving > 0 || !self.clusters.iter().any(|it| it.was_ready));
         }
         rest.pending.is_empty() && asked && rest.clusters.len() == rest.replicas && serving == rest.replicas
     }
@@ -194,6 +223,8 @@ impl Model for Group {
             edits: self.edits,
             crashes: self.crashes,
             faults: self.faults,
+            canary: self.canary,
+            promoted: !self.canary,
             last: 0,
             clusters: Vec::new(),
             pending: Vec::new(),
@@ -206,6 +237,9 @@ impl Model for Group {
         if state.edits > 0 {
             actions.extend((0..=BAD).filter(|revision| *revision != state.revision).map(Action::Edit));
             actions.extend((1..=self.most_replicas).filter(|count| *count != state.replicas).map(Action::Scale));
+        }
+        if !state.promoted {
+            actions.push(Action::Promote);
         }
         if state.pending.is_empty() {
             actions.push(Action::Decide);
@@ -240,9 +274,12 @@ impl Model for Group {
     fn next_state(&self, state: &State, action: Action) -> Option<State> {
         let mut next = state.clone();
         match action {
-            Action::Edit(revision) => (next.revision, next.edits) = (revision, next.edits - 1),
+            Action::Edit(revision) => {
+                (next.revision, next.edits, next.promoted) = (revision, next.edits - 1, !next.canary);
+            }
+            Action::Promote => next.promoted = true,
             Action::Scale(replicas) => (next.replicas, next.edits) = (replicas, next.edits - 1),
-            Action::Decide => next.pending = state.decide(),
+            Action::Decide => (next.pending, next.broken) = (state.decide(), state.broken.or(state.fault())),
             Action::Write => {
                 let write = next.pending.remove(0);
                 next.write(write);
@@ -299,10 +336,15 @@ fn check(group: Group) {
 
 #[test]
 fn no_order_of_edits_and_crashes_loses_a_query_or_the_service() {
-    check(Group { edits: 3, crashes: 2, faults: 0, most_replicas: 2 });
+    check(Group { edits: 3, crashes: 2, faults: 0, most_replicas: 2, canary: false });
 }
 
 #[test]
 fn no_order_of_edits_crashes_and_faults_loses_a_query_before_its_time() {
-    check(Group { edits: 3, crashes: 1, faults: 1, most_replicas: 2 });
+    check(Group { edits: 3, crashes: 1, faults: 1, most_replicas: 2, canary: false });
+}
+
+#[test]
+fn what_is_not_promoted_takes_nothing_from_what_serves() {
+    check(Group { edits: 3, crashes: 1, faults: 0, most_replicas: 2, canary: true });
 }

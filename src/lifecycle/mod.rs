@@ -1,9 +1,10 @@
 //! Which clusters of a group are made, take queries, drain and go: one pure function, with no I/O and no clock of its own.
-//! [`drain`] says when a cluster is drained, [`verify`] when it can take queries.
+//! [`verify`] says when a cluster can take queries, [`canary`] when a revision has proven itself, [`drain`] when one is drained.
 //!
-//! It is the only place that decides this. What it promises: a cluster that was never ready takes no traffic from one that
-//! was; as long as the new revision is not complete, the old one serves; nothing that took queries is removed undrained.
+//! It is the only place that decides this. What it promises: a cluster that was never verified takes no traffic from one that
+//! was; clusters of the old revision drain only as far as new ones stand in for them; what took queries is removed drained.
 
+pub mod canary;
 pub mod drain;
 pub mod verify;
 
@@ -14,6 +15,10 @@ pub struct Asked<'a> {
     pub replicas: usize,
     /// The revision of the template as it stands now.
     pub revision: &'a str,
+    /// How many clusters there may be beyond `replicas`, at least one.
+    pub surge: usize,
+    /// Whether clusters of `revision` may stand in for those of another: no canary holds them back.
+    pub promoted: bool,
 }
 
 /// A cluster of the group, as it was last seen. Clusters that are being deleted are left out.
@@ -31,6 +36,13 @@ pub struct Member {
     pub is_ready: bool,
     /// What it was told about new queries.
     pub intake: Intake,
+}
+
+impl Member {
+    /// Whether it takes new queries.
+    fn serves(&self) -> bool {
+        self.is_ready && self.intake == Intake::Open
+    }
 }
 
 /// Whether a cluster takes new queries.
@@ -76,29 +88,39 @@ impl Plan {
 pub fn plan(asked: &Asked<'_>, members: &[Member]) -> Plan {
     let mut plan = Plan::default();
     let (kept, others) = choose(asked, members);
-    plan.create = asked.replicas - kept.len();
     plan.keep = kept.iter().map(|member| member.name.clone()).collect();
-    let complete = plan.create == 0 && kept.iter().all(|member| member.is_ready);
+    let stand_in = kept.iter().filter(|member| member.serves()).count();
+    let complete = stand_in == asked.replicas;
+    // What serves beyond what is asked for; without promotion the new revision counts for nothing.
+    let serving = others.iter().filter(|member| member.revision != asked.revision && member.serves()).count();
+    let counted = serving + if asked.promoted { stand_in } else { 0 };
+    let mut spare = counted.saturating_sub(asked.replicas);
     for member in others {
         let surplus = member.revision == asked.revision;
         let list = match member.intake {
             _ if !member.was_ready => &mut plan.remove,
-            Intake::Open if complete || surplus => &mut plan.drain,
+            Intake::Open if surplus || (complete && asked.promoted) => &mut plan.drain,
+            Intake::Open if member.serves() && spare > 0 => {
+                spare -= 1;
+                &mut plan.drain
+            }
             Intake::Open => &mut plan.hold,
             Intake::Draining => &mut plan.draining,
             Intake::Drained => &mut plan.remove,
         };
         list.push(member.name.clone());
     }
+    let room = (asked.replicas + asked.surge.max(1)).saturating_sub(members.len() - plan.remove.len());
+    plan.create = (asked.replicas - kept.len()).min(room);
     plan
 }
 
-/// The members to keep and the others. Of the asked revision those are kept that are ready, then those that were, then the
-/// oldest: a scale-in takes the newest, and going back to a revision that still drains takes its clusters back.
+/// The members to keep and the others. Of the asked revision those are kept that serve, then those that are ready, then those
+/// that were, then the oldest: a scale-in takes the newest, and going back to a revision that still drains takes its clusters back.
 fn choose<'a>(asked: &Asked<'_>, members: &'a [Member]) -> (Vec<&'a Member>, Vec<&'a Member>) {
     let (mut current, mut others): (Vec<_>, Vec<_>) =
         members.iter().partition(|member| member.revision == asked.revision);
-    current.sort_by_key(|member| (!member.is_ready, !member.was_ready, member.ordinal));
+    current.sort_by_key(|member| (!member.serves(), !member.is_ready, !member.was_ready, member.ordinal));
     let surplus = current.split_off(asked.replicas.min(current.len()));
     others.extend(surplus);
     current.sort_by_key(|member| member.ordinal);
@@ -111,7 +133,7 @@ mod tests {
     use super::*;
 
     fn asked(replicas: usize, revision: &str) -> Asked<'_> {
-        Asked { replicas, revision }
+        Asked { replicas, revision, surge: 1, promoted: true }
     }
 
     fn ready(ordinal: i64, revision: &str) -> Member {
@@ -174,9 +196,31 @@ mod tests {
     }
 
     #[test]
-    fn going_back_takes_the_draining_clusters_back() {
+    fn going_back_takes_the_draining_clusters_back_before_others_drain() {
         let back = plan(&asked(1, "a"), &[draining(1, "a"), ready(2, "b")]);
-        assert_eq!((back.create, back.keep, back.drain), (0, names(&["c-1"]), names(&["c-2"])));
+        assert_eq!((back.create, back.keep, back.hold), (0, names(&["c-1"]), names(&["c-2"])));
+        let then = plan(&asked(1, "a"), &[ready(1, "a"), ready(2, "b")]);
+        assert_eq!((then.keep, then.drain), (names(&["c-1"]), names(&["c-2"])));
+    }
+
+    #[test]
+    fn one_cluster_after_the_other_stands_in_for_an_old_one() {
+        let of = |surge, members: &[Member]| plan(&Asked { surge, ..asked(2, "b") }, members);
+        let old = [ready(1, "a"), ready(2, "a")];
+        assert_eq!((of(1, &old).create, of(2, &old).create, of(9, &old).create), (1, 2, 2));
+        let first = of(1, &[old[0].clone(), old[1].clone(), ready(3, "b")]);
+        assert_eq!((first.create, first.drain, first.hold), (0, names(&["c-1"]), names(&["c-2"])));
+        let draining = of(1, &[draining(1, "a"), old[1].clone(), ready(3, "b")]);
+        assert_eq!((draining.create, draining.hold), (0, names(&["c-2"])), "what drains takes up room");
+        let then = of(1, &[old[1].clone(), ready(3, "b")]);
+        assert_eq!((then.create, then.hold), (1, names(&["c-2"])));
+    }
+
+    #[test]
+    fn what_is_not_promoted_stands_in_for_nothing() {
+        let canary = Asked { promoted: false, ..asked(1, "b") };
+        let plan = plan(&canary, &[ready(1, "a"), ready(2, "b")]);
+        assert_eq!((plan.keep, plan.hold, plan.drain), (names(&["c-2"]), names(&["c-1"]), vec![]));
     }
 
     #[test]

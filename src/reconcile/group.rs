@@ -81,7 +81,7 @@ async fn bring_up(group: Arc<TrinoClusterGroup>, context: &Context) -> Result<Ac
 /// Fetches what the decision is made from and makes it.
 fn decide(group: &TrinoClusterGroup, identity: &GroupIdentity, clusters: &[Arc<TrinoCluster>]) -> Plan {
     let revision = update_revision(group);
-    let asked = Asked { replicas: group::replicas(&group.spec), revision: revision.as_deref().unwrap_or_default() };
+    let asked = Asked { replicas: group::replicas(&group.spec), revision: revision.as_deref().unwrap_or_default(), surge: 1, promoted: true };
     let members: Vec<_> = clusters
         .iter()
         .filter(|cluster| is_own(identity, cluster) && cluster.metadata.deletion_timestamp.is_none())
