@@ -32,9 +32,10 @@ soak: ## trials under load that take too long for the tests; parts: hack/soak.sh
 lint: ## all static checks; parts: hack/lint.sh NAME…
 	@hack/lint.sh
 
-generate: ## write crds/ from the types, the chart's copies of them, and the chart's goldens
+generate: ## write crds/ and docs/api.md from the types, the chart's copies, and the chart's goldens
 	cargo run --quiet --locked -- crds --output crds
 	cp crds/*.yaml deploy/helm/warren/files/crds/
+	UPDATE=1 cargo test --quiet --locked --test crds
 	hack/lint.sh --update
 
 bench: ## measurements side by side: gateway, start, memory, rest

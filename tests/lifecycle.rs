@@ -29,7 +29,6 @@ struct Group {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[expect(clippy::struct_excessive_bools, reason = "what can be true of it is independent")]
 struct State {
     replicas: usize,
     revision: u8,

@@ -9,7 +9,7 @@ use super::{
     cluster::{ClusterPhase, TrinoClusterSpec},
     gateway::ADDRESS_RULE,
     pod::{SECRET_NAME_RULE, TemplateMetadata},
-    verification::Verify,
+    rollout::{CanaryStatus, Rollout},
 };
 
 /// Clusters that answer the same queries, made from one template. An edit of the template makes new clusters beside the
@@ -113,23 +113,6 @@ pub struct HealthCheck {
     pub timeout_seconds: Option<i32>,
 }
 
-/// How clusters are replaced.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Rollout {
-    /// How long the running queries of a cluster that was replaced or scaled in may go on. It is removed as soon as it is
-    /// proven that no query is left; what still runs after this time is listed in an Event, and cut. A number and a unit:
-    /// `90s`, `10m`, `1h`. Default: `1h`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 2, max = 8))]
-    #[x_kube(validation = Rule::new("self.matches('^[0-9]{1,6}(s|m|h)$')").message("spec.rollout.drainTimeout must be a number and a unit, such as 90s, 10m or 1h"))]
-    pub drain_timeout: Option<String>,
-    /// What a new cluster shows before it takes queries, besides that all its workers have joined and its catalogs are there.
-    /// One that does not pass gets no query, and the clusters that served go on. Restarts nothing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub verify: Option<Verify>,
-}
-
 /// A cluster that Warren only routes to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -211,6 +194,9 @@ pub struct TrinoClusterGroupStatus {
     /// again.
     #[serde(default)]
     pub last_ordinal: i64,
+    /// How the canary of the newest revision stands, or ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<CanaryStatus>,
     /// Label selector of the TrinoClusters, for the scale subresource.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<String>,

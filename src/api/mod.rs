@@ -9,6 +9,7 @@ mod gateway;
 mod group;
 mod pod;
 mod proxy_group;
+mod rollout;
 mod routing;
 mod verification;
 
@@ -25,8 +26,8 @@ pub use gateway::{
     TrinoGatewayStatus,
 };
 pub use group::{
-    ClusterSummary, ClusterTemplate, ExternalCluster, HealthCheck, Rollout, SecretKeyReference, Strategy,
-    TrinoClusterGroup, TrinoClusterGroupSpec, TrinoClusterGroupStatus,
+    ClusterSummary, ClusterTemplate, ExternalCluster, HealthCheck, SecretKeyReference, Strategy, TrinoClusterGroup,
+    TrinoClusterGroupSpec, TrinoClusterGroupStatus,
 };
 pub use pod::{Image, PullPolicy, PullSecret, Resources, TemplateMetadata};
 pub use proxy_group::{
@@ -35,6 +36,7 @@ pub use proxy_group::{
     Variable, VariableSource,
 };
 
+pub use rollout::{Canary, CanaryBaseline, CanarySample, CanaryStage, CanaryStatus, CanaryStep, Rollout};
 pub use routing::{
     ExternalRouter, GatewayRouting, GroupShare, OnUnknown, ProxyMode, Rejection, RouteTarget, RoutingRule,
 };

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     cluster::ClusterIdentity,
+    group::{canary_share, revision_of},
     labels::{COMPONENT, GATEWAY, MANAGED_BY, WARREN, component, labels},
     metadata::owned_meta,
     rules,
@@ -14,8 +15,8 @@ use super::{
 use crate::{
     api::{self, GroupSelection, Properties, ServingIntent, TrinoCluster, TrinoClusterGroup, TrinoGatewaySpec},
     routing::{
-        Cluster, Group, HealthCheck, Listener, ProxyMode, ROUTING_TABLE_FORMAT, RoutingTable, Serving, Strategy,
-        TableError,
+        Canary, Cluster, Group, HealthCheck, Listener, ProxyMode, ROUTING_TABLE_FORMAT, RoutingTable, Serving,
+        Strategy, TableError,
         codec::{EncodedTable, TABLE_GZIP_KEY, TABLE_KEY},
     },
 };
@@ -74,7 +75,9 @@ fn listener(api::Listener { name, port: _, source, client_tags }: &api::Listener
 }
 
 fn group_entry(namespace: &str, input: &GroupInput<'_>, certificates: &mut BTreeMap<String, String>) -> Group {
-    let made = input.clusters.iter().filter_map(|cluster| made_cluster(namespace, cluster));
+    let share = |cluster: &TrinoCluster| canary_share(input.group, &revision_of(cluster));
+    let made = input.clusters.iter().filter_map(|cluster| made_cluster(namespace, cluster, share(cluster) != Some(0)));
+    let made: Vec<_> = made.collect();
     let external: Vec<_> = input
         .group
         .spec
@@ -91,8 +94,19 @@ fn group_entry(namespace: &str, input: &GroupInput<'_>, certificates: &mut BTree
             api::Strategy::LeastQueries => Strategy::LeastQueries,
         },
         health_check: input.group.spec.health_check.as_ref().map(health_check),
-        clusters: made.chain(external).collect(),
+        canary: canary(&input.clusters, share),
+        clusters: made.into_iter().chain(external).collect(),
     }
+}
+
+/// The clusters that are to show what they can do on a share of the queries.
+fn canary(clusters: &[&TrinoCluster], share: impl Fn(&TrinoCluster) -> Option<u32>) -> Option<Canary> {
+    let with_share = |cluster: &&TrinoCluster| {
+        let percent = share(cluster).filter(|percent| *percent > 0 && takes_queries(cluster))?;
+        Some((percent, cluster.metadata.name.as_ref()?.parse().ok()?))
+    };
+    let (percents, clusters): (Vec<_>, Vec<_>) = clusters.iter().filter_map(with_share).unzip();
+    Some(Canary { percent: percents.into_iter().max()?, clusters })
 }
 
 fn health_check(spec: &api::HealthCheck) -> HealthCheck {
@@ -112,15 +126,30 @@ fn is_to_serve(cluster: &TrinoCluster) -> bool {
     asked && cluster.metadata.deletion_timestamp.is_none()
 }
 
+fn was_verified(cluster: &TrinoCluster) -> bool {
+    cluster.status.as_ref().and_then(|status| status.was_ready).unwrap_or(false)
+}
+
+fn takes_queries(cluster: &TrinoCluster) -> bool {
+    was_verified(cluster) && is_to_serve(cluster)
+}
+
 /// A cluster that Warren made is in the table once it was verified, and stays there until its queries have ended and it goes.
-fn made_cluster(namespace: &str, cluster: &TrinoCluster) -> Option<Cluster> {
-    let was_ready = cluster.status.as_ref().and_then(|status| status.was_ready).unwrap_or(false);
+/// `open`: new queries may go there.
+fn made_cluster(namespace: &str, cluster: &TrinoCluster, open: bool) -> Option<Cluster> {
     let identity =
         ClusterIdentity { name: cluster.metadata.name.clone()?, namespace: namespace.to_owned(), uid: String::new() };
-    let serving = if is_to_serve(cluster) { Serving::Active } else { Serving::Draining };
+    let serving = if open && is_to_serve(cluster) { Serving::Active } else { Serving::Draining };
     let name = identity.name.parse().ok()?;
     let client_url = cluster.spec.client_url.as_ref().map(|url| url.replace("{name}", &identity.name));
-    was_ready.then(|| Cluster { name, url: identity.coordinator_url(), client_url, weight: 1, serving, ca: None })
+    was_verified(cluster).then(|| Cluster {
+        name,
+        url: identity.coordinator_url(),
+        client_url,
+        weight: 1,
+        serving,
+        ca: None,
+    })
 }
 
 /// An external cluster whose certificate is missing is left out: to trust anyone in its stead would be worse.

@@ -8,7 +8,9 @@ use super::{
     labels::{DRAINING_SINCE, GROUP, Labels, MANAGED_BY, OWNER_UID, REVISION, WARREN},
     revision::{Revision, cluster_revision},
 };
-use crate::api::{ClusterTemplate, Rollout, ServingIntent, TrinoCluster, TrinoClusterGroupSpec};
+use crate::api::{
+    CanaryStage, ClusterTemplate, Rollout, ServingIntent, TrinoCluster, TrinoClusterGroup, TrinoClusterGroupSpec,
+};
 
 /// Who a group is, as its clusters carry it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +61,8 @@ impl GroupIdentity {
         labels.insert(REVISION.to_owned(), revision.to_string());
         let mut spec = template.spec.clone();
         spec.serving = Some(ServingIntent::Active);
-        if let Some(Rollout { drain_timeout, verify }) = rollout.cloned() {
+        // What remains of it concerns the group alone.
+        if let Some(Rollout { drain_timeout, verify, max_surge: _, canary: _ }) = rollout.cloned() {
             if drain_timeout.is_some() {
                 spec.drain.get_or_insert_default().timeout = drain_timeout;
             }
@@ -72,17 +75,11 @@ impl GroupIdentity {
     pub fn drained(&self, cluster: &TrinoCluster, since: String) -> TrinoCluster {
         let mut spec = cluster.spec.clone();
         spec.serving = Some(ServingIntent::Drained);
-        let revision = self.revision_of(cluster);
+        let revision = revision_of(cluster);
         let mut labels = self.labels();
         labels.insert(REVISION.to_owned(), revision.to_string());
         let name = cluster.metadata.name.clone().unwrap_or_default();
         self.object(&name, labels, BTreeMap::from([(DRAINING_SINCE.to_owned(), since)]), spec)
-    }
-
-    /// The revision that a cluster of the group was made from.
-    pub fn revision_of(&self, cluster: &TrinoCluster) -> Revision {
-        let label = cluster.metadata.labels.as_ref().and_then(|labels| labels.get(REVISION)).cloned();
-        label.map_or_else(|| cluster_revision(&cluster.spec), Revision::from)
     }
 
     fn object(
@@ -106,10 +103,39 @@ impl GroupIdentity {
     }
 }
 
+/// The revision that a cluster of a group was made from.
+pub fn revision_of(cluster: &TrinoCluster) -> Revision {
+    let label = cluster.metadata.labels.as_ref().and_then(|labels| labels.get(REVISION)).cloned();
+    label.map_or_else(|| cluster_revision(&cluster.spec), Revision::from)
+}
+
 /// Number of clusters that a spec asks for.
 pub fn replicas(spec: &TrinoClusterGroupSpec) -> usize {
     let asked = spec.replicas.unwrap_or(i32::from(spec.template.is_some()));
     if spec.template.is_some() { usize::try_from(asked).unwrap_or(0) } else { 0 }
+}
+
+/// How many clusters there may be beyond those that a spec asks for.
+pub fn max_surge(spec: &TrinoClusterGroupSpec) -> usize {
+    let asked = spec.rollout.as_ref().and_then(|rollout| rollout.max_surge).unwrap_or(1);
+    usize::try_from(asked).unwrap_or(1)
+}
+
+/// The share of new queries, in percent, of a cluster made from `revision`; none when it takes part as all others do. While a
+/// canary is asked for, what is not of the revision that serves gets only what the canary gives it, so that a cluster that has
+/// just been verified is not sent everything for a moment.
+pub fn canary_share(group: &TrinoClusterGroup, revision: &Revision) -> Option<u32> {
+    group.spec.rollout.as_ref()?.canary.as_ref()?;
+    let status = group.status.as_ref()?;
+    if *status.current_revision.as_ref()? == revision.as_str() {
+        return None;
+    }
+    let canary = status.canary.as_ref().filter(|canary| canary.revision == revision.as_str());
+    match canary.map(|canary| (canary.stage, canary.weight)) {
+        Some((CanaryStage::Promoted, _)) => None,
+        Some((CanaryStage::Running, weight)) => Some(u32::try_from(weight).unwrap_or(0)),
+        Some((CanaryStage::Aborted, _)) | None => Some(0),
+    }
 }
 
 #[cfg(test)]

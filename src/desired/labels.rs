@@ -30,6 +30,9 @@ pub const APPLIED: &str = "trinowarren.io/applied";
 /// Annotation on a TrinoCluster: since when it drains, in RFC 3339.
 pub const DRAINING_SINCE: &str = "trinowarren.io/draining-since";
 
+/// On a group: the revision that takes over now, whatever its canary says.
+pub const PROMOTE: &str = "trinowarren.io/promote";
+
 /// Annotation on a TrinoCluster or a TrinoClusterGroup that is being deleted: `"true"` removes it at once, with its running
 /// queries.
 pub const FORCE_REMOVAL: &str = "trinowarren.io/force-removal";

@@ -9,6 +9,7 @@ pub mod group;
 pub mod labels;
 pub mod proxy_group;
 
+mod canary;
 mod drain;
 mod duration;
 mod image;
@@ -21,6 +22,7 @@ mod verify;
 /// Key of a CA certificate in a Secret, where the user names no other.
 pub const CA_KEY: &str = "ca.crt";
 
+pub use canary::{CanaryTerms, canary_terms};
 pub use drain::{DrainTerms, drain_terms};
 pub use duration::{InvalidDuration, InvalidField, parse_duration};
 pub use quantity::{InvalidQuantity, bytes, same_quantity};

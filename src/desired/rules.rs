@@ -57,7 +57,13 @@ pub(super) fn complete(routing: &mut Rules, groups: &mut Vec<Group>) {
         let missing: Vec<String> = target.group_names().map(str::to_owned).collect();
         for name in missing {
             if !groups.iter().any(|group| group.name == name) {
-                groups.push(Group { name, strategy: Strategy::RoundRobin, health_check: None, clusters: Vec::new() });
+                groups.push(Group {
+                    name,
+                    strategy: Strategy::RoundRobin,
+                    health_check: None,
+                    canary: None,
+                    clusters: Vec::new(),
+                });
             }
         }
     }

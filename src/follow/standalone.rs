@@ -275,7 +275,8 @@ fn read(file: &Path, seen: &mut Seen) -> Read {
     let mut authorities = Authorities { file, seen, certificates: &mut table.certificates };
     for GroupForm { name, strategy, health_check, clusters } in groups {
         let health_check = health_check.map(HealthCheck::from);
-        let mut group = Group { name, strategy, health_check, clusters: Vec::with_capacity(clusters.len()) };
+        let mut group =
+            Group { name, strategy, health_check, canary: None, clusters: Vec::with_capacity(clusters.len()) };
         for ClusterForm { name, url, client_url, weight, serving, ca_file } in clusters {
             let ca = ca_file.map(|ca_file| authorities.add(&group.name, &name, &ca_file)).transpose()?;
             let weight = weight.unwrap_or(1);

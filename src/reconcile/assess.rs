@@ -67,14 +67,14 @@ pub(super) fn cluster(
 
 impl Assessment {
     /// While the cluster has not shown yet that it can take queries, and why.
-    pub(super) fn verifying(self, why: String) -> Self {
+    pub(super) fn verifying(self, why: &str) -> Self {
         let message = format!("coordinator and workers are ready; waiting until the cluster can take queries: {why}");
         let conditions = Conditions::Reconciling { serving: false, reason: "Verifying", message };
         Self { phase: ClusterPhase::Verifying, conditions, ..self }
     }
 
     /// When it has not shown it in time, and why.
-    pub(super) fn unverified(self, why: String) -> Self {
+    pub(super) fn unverified(self, why: &str) -> Self {
         let message = format!("the cluster gets no queries, since it does not pass its verification: {why}");
         let conditions = Conditions::Stalled { serving: false, reason: "VerificationFailed", message };
         Self { phase: ClusterPhase::Failed, conditions, ..self }

@@ -32,7 +32,7 @@ use super::{
     verify,
 };
 use crate::{
-    api::{ClusterPhase, Conditions, TrinoCluster, TrinoClusterStatus},
+    api::{ClusterPhase, Conditions, READY, ServingIntent, TrinoCluster, TrinoClusterStatus},
     desired::{
         Revision,
         cluster::{self, Circumstances, ClusterIdentity, ClusterObjects},
@@ -81,8 +81,8 @@ async fn bring_up(cluster: Arc<TrinoCluster>, context: &Context) -> Result<Actio
         verification = Some(found);
         (assessment, again) = match state {
             Verified::Passed => (assess(&cluster, &applied, &context.index, true), RESYNC),
-            Verified::GoesOn(why) => (assessment.verifying(why), verify::INTERVAL),
-            Verified::Overdue(why) => (assessment.unverified(why), verify::PATIENCE),
+            Verified::GoesOn(why) => (assessment.verifying(&why), verify::INTERVAL),
+            Verified::Overdue(why) => (assessment.unverified(&why), verify::PATIENCE),
         };
     } else if !assessment.was_ready {
         verification = None;
@@ -105,6 +105,13 @@ async fn bring_up(cluster: Arc<TrinoCluster>, context: &Context) -> Result<Actio
 pub(super) fn is_drained(cluster: &TrinoCluster) -> bool {
     let told = cluster.status.as_ref().filter(|status| status.observed_generation == cluster.metadata.generation);
     told.is_some_and(|status| status.phase == Some(ClusterPhase::Drained))
+}
+
+/// Whether new queries come to the cluster.
+pub(super) fn takes_queries(cluster: &TrinoCluster) -> bool {
+    let active = cluster.spec.serving.unwrap_or_default() == ServingIntent::Active;
+    let ready = cluster.status.as_ref().is_some_and(|status| READY.holds(&status.conditions));
+    active && ready && cluster.metadata.deletion_timestamp.is_none()
 }
 
 /// Looks once at a draining cluster, writes down what is found, and names what is cut when the time is over.

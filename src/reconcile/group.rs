@@ -14,15 +14,16 @@ use kube::{
 use serde_json::json;
 
 use super::{
-    cluster::is_drained,
+    canary::{self, Canary},
+    cluster::{is_drained, takes_queries},
     context::Context,
     error::Error,
     index::{Watched, label},
 };
 use crate::{
     api::{
-        ClusterSummary, ClusterTemplate, Conditions, READY, STALLED, ServingIntent, TrinoCluster, TrinoClusterGroup,
-        TrinoClusterGroupStatus,
+        CanaryStage, CanaryStatus, ClusterSummary, ClusterTemplate, Conditions, READY, STALLED, ServingIntent,
+        TrinoCluster, TrinoClusterGroup, TrinoClusterGroupStatus,
     },
     desired::{
         CA_KEY, cluster_revision,
@@ -61,32 +62,45 @@ pub(super) fn identity(group: &TrinoClusterGroup) -> GroupIdentity {
 async fn bring_up(group: Arc<TrinoClusterGroup>, context: &Context) -> Result<Action, Error> {
     let identity = identity(&group);
     let mut clusters = TrinoCluster::labelled(&context.index, &identity.namespace, GROUP, &identity.name);
-    let mut plan = decide(&group, &identity, &clusters);
+    let revision = update_revision(&group);
+    let members: Vec<_> = clusters.iter().filter(|cluster| is_member(&identity, cluster)).cloned().collect();
+    let canary = canary::look(context, &group, revision.as_deref(), &members).await?;
+    let mut plan = decide(&group, &identity, &clusters, &canary);
     if plan.create > 0 {
         // The index may lag behind what was just made: ask the API server itself before making more.
         clusters = list_live(context, &identity).await?;
-        plan = decide(&group, &identity, &clusters);
+        plan = decide(&group, &identity, &clusters, &canary);
     }
     let group = execute(context, group, &identity, &clusters, &plan).await?;
     let clusters = TrinoCluster::labelled(&context.index, &identity.namespace, GROUP, &identity.name);
     let missing_secret = missing_secret(context, &group, &identity.namespace).await?;
-    let secret_missing = missing_secret.is_some();
-    let conditions = missing_secret.unwrap_or_else(|| conditions(&plan, &clusters));
-    let status = status_of(&group, &identity, &clusters, &plan);
+    let resync = match &canary.status {
+        Some(canary) if canary.stage == CanaryStage::Running => canary::INTERVAL,
+        _ if missing_secret.is_some() => SECRET_RETRY,
+        _ => RESYNC,
+    };
+    let conditions = missing_secret.unwrap_or_else(|| conditions(&group, &plan, canary.status.as_ref(), &clusters));
+    let status = TrinoClusterGroupStatus { canary: canary.status, ..status_of(&group, &identity, &clusters, &plan) };
     context.write_status(&*group, status, &conditions).await?;
-    let resync = if secret_missing { SECRET_RETRY } else { RESYNC };
     Ok(Action::requeue(resync))
 }
 
 /// Fetches what the decision is made from and makes it.
-fn decide(group: &TrinoClusterGroup, identity: &GroupIdentity, clusters: &[Arc<TrinoCluster>]) -> Plan {
+fn decide(
+    group: &TrinoClusterGroup,
+    identity: &GroupIdentity,
+    clusters: &[Arc<TrinoCluster>],
+    canary: &Canary,
+) -> Plan {
     let revision = update_revision(group);
-    let asked = Asked { replicas: group::replicas(&group.spec), revision: revision.as_deref().unwrap_or_default(), surge: 1, promoted: true };
-    let members: Vec<_> = clusters
-        .iter()
-        .filter(|cluster| is_own(identity, cluster) && cluster.metadata.deletion_timestamp.is_none())
-        .map(|cluster| member(identity, cluster))
-        .collect();
+    let asked = Asked {
+        replicas: group::replicas(&group.spec),
+        revision: revision.as_deref().unwrap_or_default(),
+        surge: group::max_surge(&group.spec),
+        promoted: !canary.holds,
+    };
+    let members: Vec<_> =
+        clusters.iter().filter(|cluster| is_member(identity, cluster)).map(|cluster| member(cluster)).collect();
     lifecycle::plan(&asked, &members)
 }
 
@@ -98,7 +112,12 @@ fn is_own(identity: &GroupIdentity, cluster: &TrinoCluster) -> bool {
     label(cluster, OWNER_UID) == Some(identity.uid.as_str())
 }
 
-fn member(identity: &GroupIdentity, cluster: &TrinoCluster) -> Member {
+/// Whether the group decides about the cluster: it is the group's own, and not being deleted.
+fn is_member(identity: &GroupIdentity, cluster: &TrinoCluster) -> bool {
+    is_own(identity, cluster) && cluster.metadata.deletion_timestamp.is_none()
+}
+
+fn member(cluster: &TrinoCluster) -> Member {
     let name = cluster.name_any();
     let conditions = cluster.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
     let was_ready = cluster.status.as_ref().and_then(|status| status.was_ready).unwrap_or(false);
@@ -109,7 +128,7 @@ fn member(identity: &GroupIdentity, cluster: &TrinoCluster) -> Member {
     };
     Member {
         ordinal: GroupIdentity::ordinal(&name).unwrap_or(0),
-        revision: identity.revision_of(cluster).to_string(),
+        revision: group::revision_of(cluster).to_string(),
         was_ready,
         is_ready: was_ready && READY.holds(conditions),
         intake,
@@ -198,7 +217,12 @@ async fn missing_secret(
     Ok(None)
 }
 
-fn conditions(plan: &Plan, clusters: &[Arc<TrinoCluster>]) -> Conditions {
+fn conditions(
+    group: &TrinoClusterGroup,
+    plan: &Plan,
+    canary: Option<&CanaryStatus>,
+    clusters: &[Arc<TrinoCluster>],
+) -> Conditions {
     let serving = clusters.iter().any(|cluster| takes_queries(cluster));
     let kept = |cluster: &&Arc<TrinoCluster>| plan.keep.contains(&cluster.name_any());
     let stalled = clusters.iter().filter(kept).find_map(|cluster| {
@@ -210,7 +234,10 @@ fn conditions(plan: &Plan, clusters: &[Arc<TrinoCluster>]) -> Conditions {
         let message = if serving { format!("{message}. The clusters that served go on") } else { message };
         return Conditions::Stalled { serving, reason: "ClusterStalled", message };
     }
-    let asked = plan.keep.len() + plan.create;
+    if let Some(conditions) = canary.filter(|_| !plan.hold.is_empty()).and_then(canary::conditions) {
+        return conditions;
+    }
+    let asked = group::replicas(&group.spec);
     let ready = clusters.iter().filter(kept).filter(|cluster| takes_queries(cluster)).count();
     if ready < asked {
         let first = clusters.iter().filter(kept).find(|cluster| !takes_queries(cluster));
@@ -228,12 +255,6 @@ fn conditions(plan: &Plan, clusters: &[Arc<TrinoCluster>]) -> Conditions {
     let old = plan.hold.len() + plan.drain.len() + plan.draining.len() + plan.remove.len();
     let message = format!("{asked} clusters take queries; {old} that were replaced serve their running queries and go");
     Conditions::Reconciling { serving: true, reason: "ClustersDraining", message }
-}
-
-fn takes_queries(cluster: &TrinoCluster) -> bool {
-    let active = cluster.spec.serving.unwrap_or_default() == ServingIntent::Active;
-    let ready = cluster.status.as_ref().is_some_and(|status| READY.holds(&status.conditions));
-    active && ready && cluster.metadata.deletion_timestamp.is_none()
 }
 
 fn status_of(
@@ -255,13 +276,14 @@ fn status_of(
         update_revision: update,
         last_ordinal: previous.last_ordinal,
         selector: Some(selector_text(&identity.selector())),
+        canary: None,
         clusters: clusters
             .into_iter()
             .map(|cluster| ClusterSummary {
                 name: cluster.name_any(),
                 phase: cluster.status.as_ref().and_then(|status| status.phase),
                 version: cluster.spec.version.clone(),
-                revision: identity.revision_of(cluster).to_string(),
+                revision: group::revision_of(cluster).to_string(),
             })
             .collect(),
         observed_generation: previous.observed_generation,

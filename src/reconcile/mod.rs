@@ -6,6 +6,7 @@
 mod apply;
 mod assess;
 mod backoff;
+mod canary;
 mod cluster;
 mod context;
 mod drain;

@@ -121,6 +121,7 @@ mod tests {
                 name: "adhoc".into(),
                 strategy: Strategy::RoundRobin,
                 health_check: None,
+                canary: None,
                 clusters: (0..clusters).map(cluster).collect(),
             }],
             routing: Rules::default(),

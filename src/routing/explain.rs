@@ -205,6 +205,13 @@ impl Router {
         if candidates.len() == 1 {
             return Some(format!("{} is the only cluster of the group that takes new queries", first.name));
         }
+        if let Some(canary) = &group.canary {
+            let drawn = if canary.clusters.contains(&first.name) { "was drawn for" } else { "was not drawn for" };
+            return Some(format!(
+                "the query {drawn} the canary, which gets {} % of the group's; of those, {} is next by {:?}",
+                canary.percent, first.name, group.strategy
+            ));
+        }
         let load = load(&first.name)?;
         Some(match group.strategy {
             Strategy::RoundRobin => {

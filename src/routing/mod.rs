@@ -29,6 +29,6 @@ pub use router::Router;
 // Part of the contract: whoever reads tables needs no other module for it.
 pub use crate::trino::ClusterName;
 pub use table::{
-    Cluster, ExternalRouter, Group, HealthCheck, Listener, OnUnknown, ProxyMode, ROUTING_TABLE_FORMAT, Reject,
+    Canary, Cluster, ExternalRouter, Group, HealthCheck, Listener, OnUnknown, ProxyMode, ROUTING_TABLE_FORMAT, Reject,
     RoutingTable, Rule, Rules, Serving, Strategy, Target, WeightedGroup,
 };

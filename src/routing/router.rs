@@ -130,7 +130,7 @@ impl Router {
         let Some(group) = self.table.groups.get(group) else { return Vec::new() };
         let open = group.clusters.iter().filter(|cluster| takes_new_queries(cluster));
         let clusters = open.filter_map(|cluster| Some((cluster, load(&cluster.name)?))).collect();
-        strategy::order(group.strategy, clusters, pick).into_iter().map(|(cluster, _)| &cluster.name).collect()
+        strategy::order(group, clusters, pick).into_iter().map(|(cluster, _)| &cluster.name).collect()
     }
 
     /// The clusters of an outcome in the order in which a new query tries them, as [`Router::order`] has them; a cluster
@@ -189,7 +189,13 @@ mod tests {
             trusted_proxies: Vec::new(),
             allowed_hosts: Vec::new(),
             listeners: Vec::new(),
-            groups: vec![Group { name: "adhoc".into(), strategy: Strategy::RoundRobin, health_check: None, clusters }],
+            groups: vec![Group {
+                name: "adhoc".into(),
+                strategy: Strategy::RoundRobin,
+                health_check: None,
+                canary: None,
+                clusters,
+            }],
             routing: Rules { default: Some(Target::group("adhoc")), ..Rules::default() },
             certificates: std::collections::BTreeMap::new(),
         }
@@ -254,6 +260,7 @@ mod tests {
             name: "adhoc".into(),
             strategy: Strategy::RoundRobin,
             health_check: None,
+            canary: None,
             clusters: vec![],
         });
         let mut same_cluster = table(vec![cluster("a")]);
@@ -261,6 +268,7 @@ mod tests {
             name: "etl".into(),
             strategy: Strategy::RoundRobin,
             health_check: None,
+            canary: None,
             clusters: vec![cluster("a")],
         });
         for (table, message) in [
@@ -438,6 +446,7 @@ mod tests {
                 name: name.into(),
                 strategy: Strategy::RoundRobin,
                 health_check: None,
+                canary: None,
                 clusters: vec![],
             });
         }

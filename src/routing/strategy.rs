@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use super::{
     decision::{Load, Pick},
-    table::{Cluster, Strategy},
+    table::{Cluster, Group, Strategy},
 };
 
 /// From this many clusters on, the least busy of two random ones is taken instead of the least busy of all: many
@@ -15,8 +15,20 @@ pub(super) const TWO_CHOICES_OVER: usize = 8;
 /// The least that a cluster counts for while it warms up: a factor of 0 must not starve it.
 const LEAST_FACTOR: f64 = 0.01;
 
-/// Puts `clusters`, the healthy ones that take new queries, into the order in which a query tries them.
-pub(super) fn order(strategy: Strategy, mut clusters: Vec<(&Cluster, Load)>, pick: Pick) -> Vec<(&Cluster, Load)> {
+/// Puts `clusters`, the healthy ones of `group` that take new queries, into the order in which a query tries them.
+pub(super) fn order<'a>(group: &Group, clusters: Vec<(&'a Cluster, Load)>, pick: Pick) -> Vec<(&'a Cluster, Load)> {
+    let Some(canary) = &group.canary else { return arrange(group.strategy, clusters, pick) };
+    let (new, others): (Vec<_>, Vec<_>) =
+        clusters.into_iter().partition(|(cluster, _)| canary.clusters.contains(&cluster.name));
+    // Not the numbers that the strategy draws: what it picks among a few must not depend on who was drawn first.
+    let drawn = Random(!pick.random).next() * 100.0 < f64::from(canary.percent);
+    let (first, then) = if drawn { (new, others) } else { (others, new) };
+    let mut order = arrange(group.strategy, first, pick);
+    order.extend(arrange(group.strategy, then, pick));
+    order
+}
+
+fn arrange(strategy: Strategy, mut clusters: Vec<(&Cluster, Load)>, pick: Pick) -> Vec<(&Cluster, Load)> {
     if clusters.len() < 2 {
         return clusters;
     }
@@ -104,6 +116,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::routing::Canary;
     use crate::routing::Serving;
 
     fn cluster(name: &str, weight: u32) -> Cluster {
@@ -117,12 +130,19 @@ mod tests {
         }
     }
 
+    fn group(strategy: Strategy, canary: Option<Canary>) -> Group {
+        Group { name: "g".into(), strategy, health_check: None, canary, clusters: Vec::new() }
+    }
+
     fn load(queries: u32) -> Load {
         Load { queries, ..Load::default() }
     }
 
     fn names(strategy: Strategy, clusters: &[(&Cluster, Load)], pick: Pick) -> Vec<String> {
-        order(strategy, clusters.to_vec(), pick).into_iter().map(|(cluster, _)| cluster.name.to_string()).collect()
+        order(&group(strategy, None), clusters.to_vec(), pick)
+            .into_iter()
+            .map(|(cluster, _)| cluster.name.to_string())
+            .collect()
     }
 
     /// How often each cluster is first of 10,000 picks, in hundreds.
@@ -163,6 +183,26 @@ mod tests {
         near(&firsts(Strategy::Random, &clusters), &[("a", 33), ("b", 33), ("c", 33)]);
         near(&firsts(Strategy::Weighted, &clusters), &[("a", 10), ("b", 30), ("c", 60)]);
         near(&firsts(Strategy::RoundRobin, &clusters), &[("a", 33), ("b", 33), ("c", 33)]);
+    }
+
+    #[test]
+    fn a_canary_gets_its_share_whatever_the_strategy_and_all_when_nothing_else_is_healthy() {
+        let (a, b, c) = (cluster("a", 1), cluster("b", 1), cluster("c", 9));
+        let all = [(&a, load(0)), (&b, load(0)), (&c, load(0))];
+        for strategy in [Strategy::RoundRobin, Strategy::Random, Strategy::Weighted, Strategy::LeastQueries] {
+            let canary = Canary { percent: 10, clusters: vec!["c".parse().unwrap()] };
+            let group = group(strategy, Some(canary));
+            let mut counts = BTreeMap::new();
+            for turn in 0..10_000 {
+                let picked = order(&group, all.to_vec(), Pick { turn, random: turn as u64 });
+                assert_eq!(picked.len(), 3, "the others are tried when the first one does not answer");
+                *counts.entry(picked[0].0.name.to_string()).or_insert(0) += 1;
+            }
+            let found = counts.into_iter().map(|(name, count): (_, u32)| (name, (count + 50) / 100)).collect();
+            near(&found, &[("a", 45), ("b", 45), ("c", 10)]);
+            let alone = order(&group, vec![(&c, load(0))], Pick::default());
+            assert_eq!(alone[0].0.name.as_str(), "c");
+        }
     }
 
     #[test]

@@ -75,9 +75,23 @@ pub struct Group {
     /// none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health_check: Option<HealthCheck>,
+    /// Clusters that get a share of new queries alone, and the others the rest. Left out: none do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<Canary>,
     /// The clusters, in the order in which a turn goes round.
     #[serde(default)]
     pub clusters: Vec<Cluster>,
+}
+
+/// Clusters that show what they can do on a share of new queries. When no other is healthy they get all of them, and the
+/// others when they are not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Canary {
+    /// Their share, 0 to 100.
+    pub percent: u32,
+    /// Their names; each is one of the group's.
+    pub clusters: Vec<ClusterName>,
 }
 
 /// A query that each proxy runs at each cluster of a group again and again: while it fails, the cluster takes no new

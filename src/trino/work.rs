@@ -13,6 +13,13 @@ pub const QUERIES: &str = "/v1/query";
 pub const COUNTS: &str = "/metrics?name%5B%5D=trino_execution_name_QueryManager_RunningQueries\
                           &name%5B%5D=trino_execution_name_QueryManager_QueuedQueries";
 
+/// What became of its queries since it started, and how long they took in the last five minutes (Trino 476).
+pub const OUTCOMES: &str = "/metrics?name%5B%5D=trino_execution_name_QueryManager_CompletedQueries\
+                            &name%5B%5D=trino_execution_name_QueryManager_InternalFailures\
+                            &name%5B%5D=trino_execution_name_QueryManager_ExternalFailures\
+                            &name%5B%5D=trino_execution_name_QueryManager_InsufficientResourcesFailures\
+                            &name%5B%5D=trino_execution_name_QueryManager_ExecutionTime_FiveMinutes";
+
 /// The workers that its failure detector watches (Trino 470 and 476).
 pub const WATCHED: &str = "/v1/node";
 
@@ -97,6 +104,38 @@ pub fn lists(list: &[u8], id: &str) -> Result<bool, serde_json::Error> {
     Ok(listed.iter().any(|query| query.query_id == id))
 }
 
+/// What became of a coordinator's queries.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Outcomes {
+    /// Those that ended, since it started.
+    pub ended: u64,
+    /// Those of them that failed by no fault of their user.
+    pub failed: u64,
+    /// Those that ended in the last five minutes, about.
+    pub recent: f64,
+    /// How long nine in ten of these took at most.
+    pub latency: Option<Duration>,
+}
+
+/// The outcomes in the answer to [`OUTCOMES`], OpenMetrics text; none unless all are there.
+pub fn outcomes(metrics: &str) -> Option<Outcomes> {
+    let value = |name: &str| -> Option<f64> {
+        let mut lines = metrics.lines().filter_map(|line| line.strip_prefix("trino_execution_name_QueryManager_"));
+        lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(" "))?.trim().parse().ok()
+    };
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count; Trino counts in 64 bits")]
+    let count = |name: &str| value(name).map(|value| value as u64);
+    let failures = ["InternalFailures", "ExternalFailures", "InsufficientResourcesFailures"];
+    let millis = value("ExecutionTime_FiveMinutes{quantile=\"0.9\"}");
+    Some(Outcomes {
+        ended: count("CompletedQueries")?,
+        failed: failures.into_iter().map(count).sum::<Option<u64>>()?,
+        recent: value("ExecutionTime_FiveMinutes_count")?,
+        // Of no queries it is NaN.
+        latency: millis.and_then(|millis| Duration::try_from_secs_f64(millis / 1000.0).ok()),
+    })
+}
+
 /// The sum of both gauges in the answer to [`COUNTS`], OpenMetrics text; none unless both are there.
 pub fn count(metrics: &str) -> Option<u32> {
     let gauge = |name: &str| {
@@ -123,6 +162,25 @@ mod tests {
         assert_eq!(count(&metrics.replace("3.0\n#", "NaN\n#")), None);
         assert_eq!(count("trino_execution_name_QueryManager_RunningQueries 3.0\n"), None);
         assert_eq!(count("<html>"), None);
+    }
+
+    #[test]
+    fn outcomes_are_counted_and_timed() {
+        // Shortened from an answer of Trino 476.
+        let metrics = "# TYPE trino_execution_name_QueryManager_InternalFailures counter\n\
+            trino_execution_name_QueryManager_InternalFailures 1\n\
+            trino_execution_name_QueryManager_ExternalFailures 2\n\
+            trino_execution_name_QueryManager_InsufficientResourcesFailures 4\n\
+            trino_execution_name_QueryManager_CompletedQueries 300\n\
+            # TYPE trino_execution_name_QueryManager_ExecutionTime_FiveMinutes summary\n\
+            trino_execution_name_QueryManager_ExecutionTime_FiveMinutes_count 2\n\
+            trino_execution_name_QueryManager_ExecutionTime_FiveMinutes{quantile=\"0.5\"} 1066.5281198035887\n\
+            trino_execution_name_QueryManager_ExecutionTime_FiveMinutes{quantile=\"0.9\"} 4068.154614\n# EOF\n";
+        let found = outcomes(metrics).unwrap();
+        assert_eq!((found.ended, found.failed, found.latency.map(|latency| latency.as_millis())), (300, 7, Some(4068)));
+        assert!((found.recent - 2.0).abs() < f64::EPSILON);
+        assert_eq!(outcomes(&metrics.replace("CompletedQueries 300", "")), None);
+        assert_eq!(outcomes(&metrics.replace("4068.154614", "NaN")).unwrap().latency, None);
     }
 
     #[test]

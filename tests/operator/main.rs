@@ -1,6 +1,7 @@
 //! The whole operator against an API server in memory, in virtual time: what it makes, what it leaves alone, and that it
 //! rests when there is nothing to do.
 
+mod canary;
 mod drain;
 mod proxies;
 mod scene;

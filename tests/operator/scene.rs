@@ -28,6 +28,8 @@ struct State {
     listed: Vec<String>,
     hidden: u32,
     deaf: BTreeSet<String>,
+    /// Queries that ended at a cluster, and that failed of these.
+    outcomes: BTreeMap<String, (u64, u64)>,
     /// Statements that fail, and with what message.
     failing: BTreeMap<String, String>,
     /// The coordinators list Warren's own queries alone.
@@ -67,6 +69,11 @@ impl Scene {
         } else {
             addresses.remove(address)
         };
+    }
+
+    /// So many queries have ended at the cluster since it started, and so many of these failed.
+    pub fn outcomes(&self, cluster: &str, ended: u64, failed: u64) {
+        self.lock().outcomes.insert(cluster.into(), (ended, failed));
     }
 
     /// Statements that hold `sql` fail with this message from now on, or do not any more.
@@ -128,6 +135,18 @@ impl Scene {
             let verification = json!({"queryId": VERIFICATION, "state": "FINISHED"});
             let all: Vec<_> = listed.chain([verification]).filter(|_| !state.secretive).collect();
             return Ok(Value::from(all).to_string());
+        }
+        if url.contains("CompletedQueries") {
+            let (ended, failed) = state.outcomes.get(cluster).copied().unwrap_or_default();
+            let counts = [
+                ("CompletedQueries", ended),
+                ("InternalFailures", failed),
+                ("ExternalFailures", 0),
+                ("InsufficientResourcesFailures", 0),
+                ("ExecutionTime_FiveMinutes_count", 0),
+            ];
+            let line = |(name, count)| format!("trino_execution_name_QueryManager_{name} {count}\n");
+            return Ok(counts.map(line).concat());
         }
         let running = state.listed.len() + state.hidden as usize;
         Ok(format!(
