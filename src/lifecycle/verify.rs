@@ -2,7 +2,8 @@
 //!
 //! Readiness of the pods says nothing of what the coordinator makes of its workers. Trino 470 and 476 use a worker that has
 //! just announced itself, take it for failed until their failure detector has watched it for 5 s, and only then use it for
-//! good; in between queries fail with "No nodes available to run query".
+//! good. One that runs queries itself finds out by discovery, too, that it has catalogs. Until then queries fail with "No nodes
+//! available to run query".
 
 use std::time::Duration;
 
@@ -14,6 +15,9 @@ const WATCHED: Duration = Duration::from_secs(6);
 /// Where a coordinator does not tell what its failure detector watches, every look must find nothing wrong for this long:
 /// workers are found within 10 s, the node list follows every 5 s, and the warm-up takes 5 s.
 const STEADY: Duration = Duration::from_secs(20);
+
+/// The same for a coordinator without workers: it looks itself up after 10 s, and its node list follows every 5 s.
+const ALONE: Duration = Duration::from_secs(15);
 
 /// What a cluster is to show.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,10 +90,11 @@ fn fault(terms: &Terms, good_for: Duration, look: &Look) -> Option<String> {
                 ));
             }
             let relied_on = match watched {
+                _ if terms.workers == 0 => good_for >= ALONE,
                 Some(ages) => ages.iter().filter(|age| **age >= WATCHED).count() >= terms.workers,
-                None => good_for >= STEADY || terms.workers == 0,
+                None => good_for >= STEADY,
             };
-            (!relied_on).then(|| "its coordinator does not yet rely on its workers".to_owned())
+            (!relied_on).then(|| "its coordinator does not yet rely on all its nodes".to_owned())
         }
     }
 }
@@ -100,7 +105,7 @@ fn elapsed(from: Timestamp, to: Timestamp) -> Duration {
 
 /// Whether a look found nothing wrong but that it is early.
 pub fn is_good(terms: &Terms, look: &Look) -> bool {
-    fault(terms, STEADY, look).is_none()
+    fault(terms, Duration::MAX, look).is_none()
 }
 
 #[cfg(test)]
@@ -151,7 +156,11 @@ mod tests {
         assert!(matches!(state(&look, 19), State::GoesOn(_)));
         assert_eq!(state(&look, 20), State::Passed);
         let alone = Terms { workers: 0, ..terms() };
-        assert_eq!(judge(&alone, at(0), at(0), &answered(0, None, &["tpch"]), at(0)), State::Passed);
+        for watched in [None, Some(&[][..])] {
+            let look = answered(0, watched, &["tpch"]);
+            assert!(matches!(judge(&alone, at(0), at(0), &look, at(14)), State::GoesOn(_)));
+            assert_eq!(judge(&alone, at(0), at(0), &look, at(15)), State::Passed);
+        }
     }
 
     #[test]

@@ -33,6 +33,8 @@ const QUESTION: Duration = Duration::from_secs(20);
 const QUERY: Duration = Duration::from_secs(60);
 
 const WORKERS: &str = "SELECT node_id FROM system.runtime.nodes WHERE state = 'active' AND NOT coordinator";
+/// One that a worker runs: the others are answered by the coordinator alone.
+const TASK: &str = "SELECT 1";
 const CATALOGS: &str = "SELECT catalog_name FROM system.metadata.catalogs";
 
 /// Looks once, and judges. Returns the judgement, and the status that carries it to the next look.
@@ -72,6 +74,7 @@ async fn coordinator(context: &Context, url: &str, user: &str, settled: bool) ->
         let ask = async |sql| statement::run(context, url, user, sql, QUESTION).await.map_err(|fault| (sql, fault));
         let workers = ask(WORKERS).await?;
         let catalogs = ask(CATALOGS).await?;
+        ask(TASK).await?;
         let names = |row: Vec<Value>| row.into_iter().next()?.as_str().map(str::to_owned);
         let catalogs = catalogs.rows.into_iter().filter_map(names).collect();
         Ok((Look::Answered { workers: workers.rows.len(), watched: watched(context, url).await, catalogs }, workers.id))
