@@ -246,6 +246,9 @@ pub struct DrainStatus {
     /// The oldest of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oldest: Option<OldestQuery>,
+    /// Transactions that clients have open there, once no query goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transactions: Option<i32>,
     /// Since when nothing was found to go on; a second look confirms it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quiet_since: Option<Time>,

@@ -62,6 +62,8 @@ pub struct Look {
     pub listed: Vec<Running>,
     /// How many queries it counts. Its list may leave out those of other users.
     pub counted: usize,
+    /// Transactions that are open there: their next statements come to it, too.
+    pub transactions: usize,
     /// What could not be seen, and why.
     pub blind: Vec<String>,
     /// The coordinator's process is no more, and its queries with it.
@@ -111,7 +113,7 @@ pub struct Verdict {
 pub fn judge(terms: &Terms, before: &Progress, look: &Look, now: Timestamp) -> Verdict {
     let running = running(look, now);
     let count = running.len().max(look.counted);
-    let quiet = count == 0 && look.in_flight == 0 && look.blind.is_empty();
+    let quiet = count == 0 && look.in_flight == 0 && look.transactions == 0 && look.blind.is_empty();
     let progress = Progress {
         quiet_since: quiet.then(|| before.quiet_since.unwrap_or(now)),
         proxies: look.proxies.clone(),
@@ -212,6 +214,7 @@ mod tests {
             Look { counted: 1, ..two_proxies() },
             Look { sightings: vec![seen("q", 1, Some(9))], ..two_proxies() },
             Look { in_flight: 1, ..two_proxies() },
+            Look { transactions: 1, ..two_proxies() },
             Look { blind: vec!["the coordinator does not answer".into()], ..two_proxies() },
         ] {
             assert_eq!(states(&TERMS, &[look.clone(), look.clone(), look.clone()]), [State::GoesOn; 3], "{look:?}");

@@ -14,7 +14,7 @@ use super::{
     context::Context,
     error::Error,
     index::{Watched, label},
-    proxies,
+    proxies, statement,
 };
 use crate::{
     api::{DrainStatus, OldestQuery, ProxyGroup, ProxyMode, TrinoCluster, TrinoClusterGroup, TrinoGateway},
@@ -23,6 +23,7 @@ use crate::{
         drain_terms, gateway,
         labels::{CLUSTER, COMPONENT, DRAINING_SINCE, GROUP, PROXY_GROUP, component},
         proxy_group::{ADMIN_PORT, ADMIN_TOKEN_KEY},
+        verify_terms,
     },
     lifecycle::drain::{Look, Progress, Running, Sighting, Terms, Verdict, judge},
     routing::{LiveReport, Serving},
@@ -31,6 +32,10 @@ use crate::{
 
 /// How often a draining cluster is looked at.
 pub(super) const INTERVAL: Duration = Duration::from_secs(5);
+
+/// Those that a client has begun, not those that each statement without one has for itself.
+const TRANSACTIONS: &str = "SELECT transaction_id FROM system.runtime.transactions WHERE NOT auto_commit_context";
+const TRANSACTIONS_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Proxies that are asked at the same time.
 const AT_ONCE: usize = 16;
@@ -59,6 +64,9 @@ pub(super) async fn look(
     if !look.gone {
         ask_proxies(context, cluster, &gateways, (now, asked.abandonment), &mut look).await?;
         ask_coordinator(context, identity, now, &mut look).await;
+        if look.listed.is_empty() && look.counted == 0 && look.blind.is_empty() {
+            ask_for_transactions(context, cluster, identity, &mut look).await?;
+        }
         if sees_no_queries(cluster) {
             look.blind.push("coordinator: it does not show Warren the queries of other users".to_owned());
         }
@@ -231,6 +239,22 @@ async fn ask_coordinator(context: &Context, identity: &ClusterIdentity, now: Tim
     }
 }
 
+/// Asks the coordinator for transactions that outlive their statements. Only when it has no query: this one would be another.
+async fn ask_for_transactions(
+    context: &Context,
+    cluster: &TrinoCluster,
+    identity: &ClusterIdentity,
+    look: &mut Look,
+) -> Result<(), Error> {
+    let user = verify_terms(&cluster.spec)?.user;
+    let answer = statement::run(context, &identity.coordinator_url(), &user, TRANSACTIONS, TRANSACTIONS_DEADLINE).await;
+    match answer {
+        Ok(answer) => look.transactions = answer.rows.len(),
+        Err(fault) => look.blind.push(format!("coordinator: its open transactions are unknown: {fault}")),
+    }
+    Ok(())
+}
+
 fn progress(status: &DrainStatus) -> Progress {
     Progress {
         quiet_since: status.quiet_since.as_ref().map(|since| since.0),
@@ -257,6 +281,7 @@ fn status_of(terms: &Terms, verdict: &Verdict, look: &Look, before: Option<&Drai
         deadline: time(terms.since.checked_add(terms.timeout).unwrap_or(Timestamp::MAX)),
         queries: i32::try_from(verdict.count).unwrap_or(i32::MAX),
         oldest,
+        transactions: i32::try_from(look.transactions).ok().filter(|count| *count > 0),
         quiet_since: verdict.progress.quiet_since.map(time),
         unknown,
         proxies: verdict.progress.proxies.iter().cloned().collect(),
@@ -273,6 +298,9 @@ pub(super) fn message(found: &DrainStatus) -> String {
             format!("{count} queries go on, the oldest is {}{user}, since {}", oldest.id, oldest.since.0)
         }
         (None, 0) if !found.unknown.is_empty() => format!("what goes on is unknown: {}", found.unknown.join("; ")),
+        (None, 0) if found.transactions.is_some() => {
+            format!("{} transactions are open", found.transactions.unwrap_or_default())
+        }
         (None, 0) => "no query is seen; another look confirms it".to_owned(),
         (None, count) => format!("{count} queries go on"),
     };

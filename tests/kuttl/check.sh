@@ -192,8 +192,8 @@ remembered() {
 # So many coordinators answer: queries go round them.
 spread() { # COUNT
   local seen
-  seen=$(for _ in 1 2 3 4; do "$HACK/query.sh" "$NAMESPACE" "$PROXY" "SELECT node_id FROM system.runtime.nodes WHERE coordinator"; done | sort -u | wc -l)
-  [ "$seen" = "$1" ] || no "$seen coordinators answered four queries, not $1"
+  seen=$(for _ in 1 2 3 4 5 6 7 8; do "$HACK/query.sh" "$NAMESPACE" "$PROXY" "SELECT node_id FROM system.runtime.nodes WHERE coordinator"; done | sort -u | wc -l)
+  [ "$seen" = "$1" ] || no "$seen coordinators answered eight queries, not $1"
 }
 
 CRD=trinogateways.trinowarren.io
@@ -313,6 +313,21 @@ deleted_drains() { # GROUP SECONDS
   read_page
   k annotate "trinoclustergroup/$1" trinowarren.io/force-removal=true
   until_gone "trinoclustergroup/$1" 90
+}
+
+# A query that needs some megabytes.
+LINEITEM='SELECT count(*) FROM (SELECT orderkey, count(*) FROM tpch.sf1.lineitem WHERE orderkey < 600000 GROUP BY orderkey)'
+groups_lineitem() { query "$LINEITEM" 150000; }
+
+# Sends queries until the canary of the group is aborted; those that fail are the new cluster's.
+canary_aborts() { # GROUP SECONDS
+  local deadline=$((SECONDS + $2)) failed=0 stage=''
+  until [ "$stage" = Aborted ]; do
+    ((SECONDS < deadline)) || no "the canary is '$stage' after $2 s: $(k get "trinoclustergroup/$1" -o json | jq -c '.status | .canary, .clusters')"
+    "$HACK/query.sh" "$NAMESPACE" "$PROXY" "$LINEITEM" >/dev/null 2>&1 || failed=$((failed + 1))
+    stage=$(k get "trinoclustergroup/$1" -o jsonpath='{.status.canary.stage}')
+  done
+  echo "$failed queries failed; $(message "trinoclustergroup/$1" Stalled)"
 }
 
 "$@"

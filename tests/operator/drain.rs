@@ -85,6 +85,11 @@ async fn whatever_proxies_or_coordinator_know_or_do_not_tell_keeps_the_cluster()
     minutes(2).await;
     assert!(stays(&server, &old), "the coordinator does not tell");
     scene.deaf("coordinator", false);
+    scene.transactions(1);
+    minutes(2).await;
+    assert!(stays(&server, &old), "a client has begun a transaction");
+    assert_eq!(draining(&server, &old).expect("there")["transactions"], 1);
+    scene.transactions(0);
     until_gone(&server, &old).await;
     operator.stop().await;
 }

@@ -34,6 +34,7 @@ struct State {
     failing: BTreeMap<String, String>,
     /// The coordinators list Warren's own queries alone.
     secretive: bool,
+    transactions: usize,
     /// Workers that have not joined their coordinator.
     away: u64,
 }
@@ -83,6 +84,11 @@ impl Scene {
             Some(message) => failing.insert(sql.into(), message.into()),
             None => failing.remove(sql),
         };
+    }
+
+    /// Clients have so many transactions open.
+    pub fn transactions(&self, open: usize) {
+        self.lock().transactions = open;
     }
 
     /// The coordinators list, for Warren, nobody else's queries.
@@ -176,6 +182,8 @@ impl State {
         } else if sql.contains("system.metadata.catalogs") {
             let spec = server.get("trinoclusters", cluster).expect("there")["spec"]["catalogs"]["inline"].clone();
             spec.as_object().into_iter().flatten().map(|(name, _)| json!([name])).collect()
+        } else if sql.contains("system.runtime.transactions") {
+            vec![json!(["ad2d29c3-715c-4322-8dc6-b5997a78f743"]); self.transactions]
         } else {
             vec![json!([1])]
         };
