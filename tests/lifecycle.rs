@@ -24,6 +24,8 @@ struct Group {
     /// How often a ready cluster may become unready, and a drain may end by its deadline.
     faults: u8,
     most_replicas: usize,
+    /// How many clusters' nodes may be drained.
+    moves: u8,
     /// A new revision takes over only when it was promoted.
     canary: bool,
 }
@@ -35,6 +37,7 @@ struct State {
     edits: u8,
     crashes: u8,
     faults: u8,
+    moves: u8,
     canary: bool,
     promoted: bool,
     last: i64,
@@ -55,6 +58,7 @@ struct Cluster {
     intake: Intake,
     has_query: bool,
     overdue: bool,
+    leaving: bool,
 }
 
 /// A write of the operator.
@@ -81,6 +85,7 @@ enum Action {
     QueryEnds(usize),
     Drained(usize),
     Overdue(usize),
+    Leave(usize),
 }
 
 impl Cluster {
@@ -100,6 +105,7 @@ impl Cluster {
             was_ready: self.was_ready,
             is_ready: self.is_ready,
             intake: self.intake,
+            leaving: self.leaving,
         }
     }
 }
@@ -114,7 +120,8 @@ impl State {
         let members: Vec<_> = self.clusters.iter().map(Cluster::member).collect();
         let plan = plan(&self.asked(&self.revision.to_string()), &members);
         // Before it is promoted, the new revision is no capacity.
-        let counts = |it: &&Cluster| it.takes_queries() && (self.promoted || it.revision != self.revision);
+        let counts =
+            |it: &&Cluster| it.takes_queries() && (self.promoted || it.leaving || it.revision != self.revision);
         let before = self.clusters.iter().filter(counts).count();
         let after = self.clusters.iter().filter(counts).filter(|it| !plan.drain.contains(&it.name())).count();
         let left = self.clusters.len() - plan.remove.len();
@@ -149,6 +156,7 @@ impl State {
                     intake: Intake::Open,
                     has_query: false,
                     overdue: false,
+                    leaving: false,
                 });
             }
             Write::Keep(name) => {
@@ -200,7 +208,8 @@ impl State {
 
     fn settles(&self) -> bool {
         let rest = self.at_rest();
-        let asked = rest.clusters.iter().filter(|it| it.revision == rest.revision).count() == rest.replicas;
+        let asked =
+            rest.clusters.iter().filter(|it| it.revision == rest.revision && !it.leaving).count() == rest.replicas;
         let serving = rest.clusters.iter().filter(|it| it.takes_queries()).count();
         if rest.revision == BAD {
             // The old ones go on, and no more of the new ones are made than the surge allows.
@@ -222,6 +231,7 @@ impl Model for Group {
             edits: self.edits,
             crashes: self.crashes,
             faults: self.faults,
+            moves: self.moves,
             canary: self.canary,
             promoted: !self.canary,
             last: 0,
@@ -254,6 +264,9 @@ impl Model for Group {
             }
             if cluster.is_ready && state.faults > 0 {
                 actions.push(Action::Unready(index));
+            }
+            if state.moves > 0 && !cluster.leaving {
+                actions.push(Action::Leave(index));
             }
             match (cluster.has_query, cluster.intake) {
                 (false, Intake::Open) if cluster.is_ready => actions.push(Action::Query(index)),
@@ -291,6 +304,7 @@ impl Model for Group {
             Action::Query(index) => next.clusters[index].has_query = true,
             Action::QueryEnds(index) => next.clusters[index].has_query = false,
             Action::Drained(index) => next.clusters[index].intake = Intake::Drained,
+            Action::Leave(index) => (next.clusters[index].leaving, next.moves) = (true, next.moves - 1),
             Action::Overdue(index) => {
                 (next.clusters[index].intake, next.clusters[index].overdue) = (Intake::Drained, true);
                 next.faults -= 1;
@@ -335,15 +349,20 @@ fn check(group: Group) {
 
 #[test]
 fn no_order_of_edits_and_crashes_loses_a_query_or_the_service() {
-    check(Group { edits: 3, crashes: 2, faults: 0, most_replicas: 2, canary: false });
+    check(Group { edits: 3, crashes: 2, faults: 0, most_replicas: 2, moves: 0, canary: false });
 }
 
 #[test]
 fn no_order_of_edits_crashes_and_faults_loses_a_query_before_its_time() {
-    check(Group { edits: 3, crashes: 1, faults: 1, most_replicas: 2, canary: false });
+    check(Group { edits: 3, crashes: 1, faults: 1, most_replicas: 2, moves: 0, canary: false });
 }
 
 #[test]
 fn what_is_not_promoted_takes_nothing_from_what_serves() {
-    check(Group { edits: 3, crashes: 1, faults: 0, most_replicas: 2, canary: true });
+    check(Group { edits: 3, crashes: 1, faults: 0, most_replicas: 2, moves: 0, canary: true });
+}
+
+#[test]
+fn what_leaves_its_node_is_replaced_whatever_else_is_edited() {
+    check(Group { edits: 2, crashes: 1, faults: 0, most_replicas: 2, moves: 1, canary: false });
 }

@@ -36,6 +36,10 @@ pub(super) struct Arguments {
     /// Look at this namespace alone [default: at all].
     #[arg(long, env = "WARREN_WATCH_NAMESPACE", value_name = "NAMESPACE")]
     watch_namespace: Option<String>,
+    /// Taints that say, as a cordon does, that a node is to go: clusters whose coordinators run there are replaced. Nodes are
+    /// watched only without --watch-namespace.
+    #[arg(long, env = "WARREN_LEAVING_TAINTS", value_name = "KEYS", value_delimiter = ',', default_values = reconcile::TAINTS)]
+    leaving_taints: Vec<String>,
     /// Where /livez, /readyz and /metrics are served.
     #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8080")]
     listen: SocketAddr,
@@ -100,7 +104,9 @@ async fn lead(
     if let Some(leads) = leads {
         leads.context("the Lease's renewal ended")?;
         info!(identity = arguments.identity, "leads");
+        let sees_nodes = arguments.watch_namespace.is_none();
         let settings = reconcile::Settings {
+            leaving_taints: sees_nodes.then_some(arguments.leaving_taints),
             scope: arguments.watch_namespace.map_or(Scope::All, Scope::Namespace),
             own_image: arguments.image,
             instance: arguments.identity,

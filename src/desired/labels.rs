@@ -30,6 +30,9 @@ pub const APPLIED: &str = "trinowarren.io/applied";
 /// Annotation on a TrinoCluster: since when it drains, in RFC 3339.
 pub const DRAINING_SINCE: &str = "trinowarren.io/draining-since";
 
+/// On a cluster of a group: since when another one is to take its place, since its coordinator's node is to go.
+pub const MOVING_SINCE: &str = "trinowarren.io/moving-since";
+
 /// On a group: the revision that takes over now, whatever its canary says.
 pub const PROMOTE: &str = "trinowarren.io/promote";
 

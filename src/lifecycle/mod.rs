@@ -36,9 +36,16 @@ pub struct Member {
     pub is_ready: bool,
     /// What it was told about new queries.
     pub intake: Intake,
+    /// Whether its node is to go: another cluster takes its place, whatever becomes of the node.
+    pub leaving: bool,
 }
 
 impl Member {
+    /// Whether it is what is asked for.
+    fn is_asked_for(&self, asked: &Asked<'_>) -> bool {
+        self.revision == asked.revision && !self.leaving
+    }
+
     /// Whether it takes new queries.
     fn serves(&self) -> bool {
         self.is_ready && self.intake == Intake::Open
@@ -63,7 +70,7 @@ pub struct Plan {
     pub create: usize,
     /// Clusters that take new queries, or are to once they are ready.
     pub keep: Vec<String>,
-    /// Clusters of another revision that go on taking new queries until the asked one is complete.
+    /// Clusters of another revision, or that leave, and go on taking new queries until others stand in for them.
     pub hold: Vec<String>,
     /// Clusters that from now on take no new queries.
     pub drain: Vec<String>,
@@ -92,11 +99,11 @@ pub fn plan(asked: &Asked<'_>, members: &[Member]) -> Plan {
     let stand_in = kept.iter().filter(|member| member.serves()).count();
     let complete = stand_in == asked.replicas;
     // What serves beyond what is asked for; without promotion the new revision counts for nothing.
-    let serving = others.iter().filter(|member| member.revision != asked.revision && member.serves()).count();
+    let serving = others.iter().filter(|member| !member.is_asked_for(asked) && member.serves()).count();
     let counted = serving + if asked.promoted { stand_in } else { 0 };
     let mut spare = counted.saturating_sub(asked.replicas);
     for member in others {
-        let surplus = member.revision == asked.revision;
+        let surplus = member.is_asked_for(asked);
         let list = match member.intake {
             _ if !member.was_ready => &mut plan.remove,
             Intake::Open if surplus || (complete && asked.promoted) => &mut plan.drain,
@@ -118,8 +125,7 @@ pub fn plan(asked: &Asked<'_>, members: &[Member]) -> Plan {
 /// The members to keep and the others. Of the asked revision those are kept that serve, then those that are ready, then those
 /// that were, then the oldest: a scale-in takes the newest, and going back to a revision that still drains takes its clusters back.
 fn choose<'a>(asked: &Asked<'_>, members: &'a [Member]) -> (Vec<&'a Member>, Vec<&'a Member>) {
-    let (mut current, mut others): (Vec<_>, Vec<_>) =
-        members.iter().partition(|member| member.revision == asked.revision);
+    let (mut current, mut others): (Vec<_>, Vec<_>) = members.iter().partition(|member| member.is_asked_for(asked));
     current.sort_by_key(|member| (!member.serves(), !member.is_ready, !member.was_ready, member.ordinal));
     let surplus = current.split_off(asked.replicas.min(current.len()));
     others.extend(surplus);
@@ -144,6 +150,7 @@ mod tests {
             was_ready: true,
             is_ready: true,
             intake: Intake::Open,
+            leaving: false,
         }
     }
 
@@ -214,6 +221,18 @@ mod tests {
         assert_eq!((draining.create, draining.hold), (0, names(&["c-2"])), "what drains takes up room");
         let then = of(1, &[old[1].clone(), ready(3, "b")]);
         assert_eq!((then.create, then.hold), (1, names(&["c-2"])));
+    }
+
+    #[test]
+    fn a_cluster_whose_node_goes_is_replaced_before_it_drains() {
+        let leaving = Member { leaving: true, ..ready(1, "a") };
+        let first = plan(&asked(1, "a"), std::slice::from_ref(&leaving));
+        assert_eq!((first.create, first.keep, first.hold), (1, vec![], names(&["c-1"])));
+        let then = plan(&asked(1, "a"), &[leaving.clone(), ready(2, "a")]);
+        assert_eq!((then.create, then.keep, then.drain), (0, names(&["c-2"]), names(&["c-1"])));
+        let starting = Member { leaving: true, ..starting(1, "a") };
+        let never_served = plan(&asked(1, "a"), &[starting]);
+        assert_eq!((never_served.create, never_served.remove), (1, names(&["c-1"])));
     }
 
     #[test]

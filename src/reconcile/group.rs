@@ -28,7 +28,7 @@ use crate::{
     desired::{
         CA_KEY, cluster_revision,
         group::{self, GroupIdentity},
-        labels::{self, FORCE_REMOVAL, GROUP, OWNER_UID, selector_text},
+        labels::{self, FORCE_REMOVAL, GROUP, MOVING_SINCE, OWNER_UID, selector_text},
     },
     lifecycle::{self, Asked, Intake, Member, Plan},
 };
@@ -132,6 +132,7 @@ fn member(cluster: &TrinoCluster) -> Member {
         was_ready,
         is_ready: was_ready && READY.holds(conditions),
         intake,
+        leaving: cluster.annotations().contains_key(MOVING_SINCE),
         name,
     }
 }

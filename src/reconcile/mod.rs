@@ -17,6 +17,7 @@ mod group;
 mod index;
 mod malformed;
 mod metrics;
+mod nodes;
 mod proxies;
 mod readiness;
 mod references;
@@ -48,12 +49,13 @@ pub use self::{
     fetch::{Fetch, FetchError, over_http},
     index::Scope,
     metrics::Metrics,
+    nodes::TAINTS,
     readiness::Readiness,
 };
 use crate::api::{Conditions, ProxyGroup, TrinoCluster, TrinoClusterGroup, TrinoGateway};
 
-/// Reconciliations of one kind that run at the same time.
-const CONCURRENCY: u16 = 16;
+/// Reconciliations of one kind that run at the same time. Most of those that take long wait for a coordinator's answer.
+const CONCURRENCY: u16 = 64;
 /// After an error that only an edit mends, the object is looked at again all the same.
 const INVALID_RETRY: std::time::Duration = std::time::Duration::from_mins(2);
 /// After an error that an event mends, should the event be missed.
@@ -75,6 +77,8 @@ pub struct Settings {
     pub clock: Clock,
     /// Reads what proxies and coordinators tell: [`over_http`], but for tests.
     pub fetch: Fetch,
+    /// Keys of taints that say, as a cordon does, that a node is to go; none: nodes are not watched.
+    pub leaving_taints: Option<Vec<String>>,
     /// The namespace of its own pods, which coordinators let in; none where it runs outside of Kubernetes.
     pub namespace: Option<String>,
 }
@@ -105,6 +109,10 @@ pub async fn run(
     wait_for_all(&context, &shutdown).await;
     let index::Queues { gateways, groups, clusters, proxy_groups } = queues;
     let stop = || shutdown.clone().cancelled_owned();
+    if let Some(taints) = settings.leaving_taints {
+        let (context, shutdown) = (context.clone(), shutdown.clone());
+        tasks.spawn(async move { shutdown.run_until_cancelled(nodes::run(context, taints)).await });
+    }
     let sweep = tasks.spawn({
         let (context, shutdown) = (context.clone(), shutdown.clone());
         async move { shutdown.run_until_cancelled(sweep::run(context)).await.unwrap_or_default() }

@@ -28,7 +28,7 @@ pub(super) const INTERVAL: Duration = Duration::from_secs(2);
 pub(super) const PATIENCE: Duration = Duration::from_secs(15);
 
 /// How long a question about workers and catalogs may take. A query waits while no worker is there.
-const QUESTION: Duration = Duration::from_secs(20);
+const QUESTION: Duration = Duration::from_secs(10);
 /// How long one of the user's queries may take.
 const QUERY: Duration = Duration::from_secs(60);
 

@@ -3,6 +3,7 @@
 
 mod canary;
 mod drain;
+mod nodes;
 mod proxies;
 mod scene;
 mod server;
@@ -43,6 +44,7 @@ impl Operator {
             own_image: image.into(),
             instance: "test".into(),
             clock,
+            leaving_taints: Some(Vec::new()),
             fetch: scene.fetch(server),
             namespace: Some("warren-system".into()),
         };
