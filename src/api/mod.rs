@@ -11,6 +11,7 @@ mod pod;
 mod proxy_group;
 mod routing;
 mod verification;
+mod workers;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
@@ -38,6 +39,7 @@ pub use proxy_group::{
 pub use routing::{
     ExternalRouter, GatewayRouting, GroupShare, OnUnknown, ProxyMode, Rejection, RouteTarget, RoutingRule,
 };
+pub use workers::{GracefulShutdown, WorkerAutoscaling};
 
 pub use verification::{VerificationStatus, Verify};
 

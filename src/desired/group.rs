@@ -8,7 +8,7 @@ use super::{
     labels::{DRAINING_SINCE, GROUP, Labels, MANAGED_BY, OWNER_UID, REVISION, WARREN},
     revision::{Revision, cluster_revision},
 };
-use crate::api::{ClusterTemplate, Rollout, ServingIntent, TrinoCluster, TrinoClusterGroupSpec};
+use crate::api::{ClusterTemplate, Rollout, ServingIntent, TrinoCluster, TrinoClusterGroupSpec, TrinoClusterSpec};
 
 /// Who a group is, as its clusters carry it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +59,7 @@ impl GroupIdentity {
         labels.insert(REVISION.to_owned(), revision.to_string());
         let mut spec = template.spec.clone();
         spec.serving = Some(ServingIntent::Active);
+        leave_to_autoscaler(&mut spec);
         if let Some(Rollout { drain_timeout, verify }) = rollout.cloned() {
             if drain_timeout.is_some() {
                 spec.drain.get_or_insert_default().timeout = drain_timeout;
@@ -72,6 +73,7 @@ impl GroupIdentity {
     pub fn drained(&self, cluster: &TrinoCluster, since: String) -> TrinoCluster {
         let mut spec = cluster.spec.clone();
         spec.serving = Some(ServingIntent::Drained);
+        leave_to_autoscaler(&mut spec);
         let revision = self.revision_of(cluster);
         let mut labels = self.labels();
         labels.insert(REVISION.to_owned(), revision.to_string());
@@ -103,6 +105,13 @@ impl GroupIdentity {
             spec,
             status: None,
         }
+    }
+}
+
+/// Whoever applies a field takes it back from others: with autoscaling on, the number of workers is applied by nobody.
+fn leave_to_autoscaler(spec: &mut TrinoClusterSpec) {
+    if let Some(workers) = spec.workers.as_mut().filter(|workers| workers.autoscaling.is_some()) {
+        workers.replicas = None;
     }
 }
 

@@ -142,7 +142,12 @@ mod tests {
 
     fn terms() -> Terms {
         let step = |weight, minutes: u64| Step { weight, time: Some(Duration::from_secs(60 * minutes)) };
-        Terms { steps: vec![step(10, 5), step(50, 10)], error_margin: 5.0, latency_margin: Some(50.0), least_queries: 20 }
+        Terms {
+            steps: vec![step(10, 5), step(50, 10)],
+            error_margin: 5.0,
+            latency_margin: Some(50.0),
+            least_queries: 20,
+        }
     }
 
     fn at(minute: i64) -> Timestamp {
@@ -196,7 +201,10 @@ mod tests {
             at(1),
         );
         let reason = aborted.reason.clone().expect("a reason");
-        assert!(reason.starts_with("50.0 % of the new clusters' queries fail (25 of 50), of the old ones' 1.0 %"), "{reason}");
+        assert!(
+            reason.starts_with("50.0 % of the new clusters' queries fail (25 of 50), of the old ones' 1.0 %"),
+            "{reason}"
+        );
         assert_eq!(judge(&terms(), Some(&aborted), false, None, at(100)), aborted, "it stays so");
         assert_eq!(judge(&terms(), Some(&aborted), true, None, at(100)).stage, Stage::Promoted);
     }

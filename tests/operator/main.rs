@@ -6,6 +6,7 @@ mod proxies;
 mod scene;
 mod server;
 mod verify;
+mod workers;
 
 use std::{sync::Arc, time::Duration};
 
@@ -285,6 +286,7 @@ async fn deletion_leaves_nothing_behind() {
         "controllerrevisions",
         "networkpolicies",
         "poddisruptionbudgets",
+        "horizontalpodautoscalers",
         "roles",
         "rolebindings",
     ];
