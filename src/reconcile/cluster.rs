@@ -102,13 +102,13 @@ async fn bring_up(cluster: Arc<TrinoCluster>, context: &Context) -> Result<Actio
     if assessment.phase == ClusterPhase::Draining {
         // What is drained stays so until an edit.
         let over = is_drained(&cluster) || look(context, &cluster, &identity, status).await? != State::GoesOn;
-        return Ok(Action::requeue(if over && workers.draining == 0 { RESYNC } else { drain::INTERVAL }));
+        return Ok(Action::requeue(if over && !workers.busy { RESYNC } else { drain::INTERVAL }));
     }
     context.write_status(&*cluster, TrinoClusterStatus { draining: None, ..status }, &assessment.conditions).await?;
     if assessment.phase == ClusterPhase::Active {
         prune(context, &identity, &revision, &applied).await?;
     }
-    Ok(Action::requeue(if workers.draining > 0 { workers::INTERVAL.min(again) } else { again }))
+    Ok(Action::requeue(if workers.busy { workers::INTERVAL.min(again) } else { again }))
 }
 
 /// The judgement, with the workers that end their tasks.

@@ -12,11 +12,11 @@ use jiff::Timestamp;
 use k8s_openapi::api::{apps::v1::Deployment, autoscaling::v2::HorizontalPodAutoscaler, core::v1::Pod};
 use kube::{
     ResourceExt,
-    api::{DeleteParams, Patch, PatchParams, Preconditions},
+    api::{Patch, PatchParams},
     runtime::events::EventType,
 };
 use serde_json::{Value, json};
-use tracing::info;
+use tracing::{debug, info};
 
 use super::{
     cluster::is_drained,
@@ -51,9 +51,6 @@ const AT_ONCE: usize = 16;
 const LEAVES: &str = "-1000";
 const RELEASED: &str = "-2000";
 
-/// What a worker may take to end when its time to drain is over.
-const LAST_SECONDS: u32 = 30;
-
 /// How the workers stand.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Standing {
@@ -63,6 +60,8 @@ pub(super) struct Standing {
     pub(super) draining: i32,
     /// What is waited for.
     pub(super) message: Option<String>,
+    /// Whether another look follows soon.
+    pub(super) busy: bool,
 }
 
 /// The cluster with a number of workers, where the autoscaler has set none yet.
@@ -138,9 +137,8 @@ pub(super) async fn settle(
     let pods = Pod::labelled(&context.index, &identity.namespace, CLUSTER, &identity.name);
     let pods = pods.into_iter().filter(|pod| label(&**pod, COMPONENT) == Some(component::WORKER));
     let (ending, pods): (Vec<_>, Vec<_>) = pods.partition(|pod| pod.metadata.deletion_timestamp.is_some());
-    for pod in ending.iter().filter(|pod| is_overdue(pod, timeout, now)) {
-        hurry(context, pod).await?;
-    }
+    let overdue: Vec<_> = ending.iter().filter(|pod| is_overdue(pod, timeout, now)).collect();
+    let direct = Standing { busy: hurry(context, identity, &overdue).await? > 0, ..direct };
     let deployment = Deployment::named(&context.index, &identity.namespace, &identity.worker_name());
     let Some(replicas) = deployment.and_then(|deployment| in_hand(cluster, revision, rendered, &deployment)) else {
         return Ok(direct);
@@ -156,6 +154,7 @@ pub(super) async fn settle(
         replicas: i32::try_from(plan.replicas).unwrap_or(i32::MAX),
         draining: i32::try_from(plan.leaving.len()).unwrap_or(i32::MAX),
         message: (!plan.leaving.is_empty()).then(|| message(&plan, &faults, timeout)),
+        busy: direct.busy || !plan.leaving.is_empty() || !plan.back.is_empty(),
     })
 }
 
@@ -184,7 +183,7 @@ async fn look(context: &Context, pods: &[Arc<Pod>]) -> (Vec<Worker>, Vec<String>
             Ok(Some(WorkerState::Active)) => (pod, State::Active, None),
             Ok(Some(WorkerState::Draining)) => (pod, State::Draining, None),
             Ok(Some(WorkerState::Drained)) => (pod, State::Drained, None),
-            Ok(None) => (pod, State::Unknown, None),
+            Ok(Some(WorkerState::ShuttingDown) | None) => (pod, State::Unknown, None),
             Err(fault) => {
                 let fault = format!("{}: {fault}", pod.name_any());
                 (pod, State::Unknown, Some(fault))
@@ -296,26 +295,26 @@ async fn annotate(context: &Context, pod: &Pod, annotations: &Value) -> Result<(
     }
 }
 
-/// Cuts the time short that a pod has, which is being removed and had all its time before.
-async fn hurry(context: &Context, pod: &Pod) -> Result<(), Error> {
-    let (name, namespace) = (pod.name_any(), pod.namespace().unwrap_or_default());
-    let parameters = DeleteParams {
-        grace_period_seconds: Some(LAST_SECONDS),
-        preconditions: Some(Preconditions { uid: pod.uid(), resource_version: None }),
-        ..DeleteParams::default()
-    };
-    context.metrics.wrote("Pod", "delete");
-    match context.api::<Pod>(&namespace).delete(&name, &parameters).await {
-        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
-        deleted => deleted.map(|_| ()).map_err(Error::api(format!("delete Pod {name:?}"))),
+/// Ends the waiting of the hooks of pods that are being removed and had their time before; how many there are. A shorter grace
+/// period would not do: a kubelet lets the hook run on.
+async fn hurry(context: &Context, identity: &ClusterIdentity, overdue: &[&Arc<Pod>]) -> Result<usize, Error> {
+    if overdue.is_empty() {
+        return Ok(0);
     }
+    let user = user(context, identity).await?;
+    for pod in overdue {
+        // Who does not answer is deaf to its hook too, which then ends by itself.
+        if let Err(fault) = ask(context, pod, Some((WorkerState::ShuttingDown, user.clone()))).await {
+            debug!(worker = pod.name_any(), fault, "cannot be hurried");
+        }
+    }
+    Ok(overdue.len())
 }
 
 /// Whether a pod that is being deleted had its time to drain before, and would take it once more.
 fn is_overdue(pod: &Pod, timeout: Duration, now: Timestamp) -> bool {
     let passed = leaving(pod).and_then(|since| Duration::try_from(now.duration_since(since)).ok());
-    let grace = pod.metadata.deletion_grace_period_seconds.unwrap_or(0);
-    passed.is_some_and(|passed| passed >= timeout) && grace > i64::from(LAST_SECONDS)
+    passed.is_some_and(|passed| passed >= timeout)
 }
 
 fn leaving(pod: &Pod) -> Option<Timestamp> {

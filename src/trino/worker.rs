@@ -15,6 +15,8 @@ pub enum WorkerState {
     Draining,
     /// It has none left.
     Drained,
+    /// It ends by itself when it has none left; there is no way back.
+    ShuttingDown,
 }
 
 impl WorkerState {
@@ -24,12 +26,13 @@ impl WorkerState {
             Self::Active => "\"ACTIVE\"",
             Self::Draining => "\"DRAINING\"",
             Self::Drained => "\"DRAINED\"",
+            Self::ShuttingDown => "\"SHUTTING_DOWN\"",
         }
     }
 
-    /// Reads an answer; none for a state that is no step on the way there or back.
+    /// Reads an answer; none for a state that no worker has for long.
     pub fn read(answer: &[u8]) -> Option<Self> {
-        let states = [Self::Active, Self::Draining, Self::Drained];
+        let states = [Self::Active, Self::Draining, Self::Drained, Self::ShuttingDown];
         states.into_iter().find(|state| state.as_json().as_bytes() == answer.trim_ascii())
     }
 }
@@ -48,7 +51,8 @@ mod tests {
     fn states_are_read_as_trino_writes_them() {
         assert_eq!(WorkerState::read(b"\"DRAINED\""), Some(WorkerState::Drained));
         assert_eq!(WorkerState::read(b"\"ACTIVE\"\n"), Some(WorkerState::Active));
-        assert_eq!(WorkerState::read(b"\"SHUTTING_DOWN\""), None);
+        assert_eq!(WorkerState::read(b"\"SHUTTING_DOWN\""), Some(WorkerState::ShuttingDown));
+        assert_eq!(WorkerState::read(b"\"INACTIVE\""), None);
         assert_eq!(WorkerState::read(b"<html>"), None);
     }
 

@@ -155,6 +155,23 @@ async fn who_does_not_answer_goes_when_its_time_is_over_with_an_event() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_does_not_end_its_tasks_in_time_is_not_given_it_twice() {
+    let scene = Scene::default();
+    let workers = json!({"replicas": 3, "gracefulShutdown": {"timeout": "10m"}});
+    let (server, operator) = three_workers(&scene, &workers).await;
+    scale(&server, 2);
+    until_draining(&server, &scene, &["10.0.0.1"]).await;
+    until_replicas(&server, 2).await;
+    // The pod stays as long as its hook runs.
+    server.edit("pods", "mine-worker-0", |pod| pod["metadata"]["finalizers"] = json!(["test/hook"]));
+    settle(&server);
+    let told = |_: &Server| (scene.worker("10.0.0.1") == "SHUTTING_DOWN").then_some(());
+    server.until("the hook is told to end", told).await;
+    assert_eq!(scene.worker("10.0.0.2"), "ACTIVE");
+    operator.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_name_of_the_user_stands_in_its_secret_alone() {
     let scene = Scene::default();
     let (server, operator) = three_workers(&scene, &json!({"replicas": 3})).await;

@@ -26,17 +26,19 @@ const EXIT_SECONDS: u64 = 30;
 
 /// Bash and curl are in the official image: its own health check, the startup probe, needs both. Warren's binary is not, and
 /// `httpGet` knows no PUT. Whoever is told to drain and still takes tasks is told again: its process began anew. A version
-/// before DRAINING ends by itself after SHUTTING_DOWN, and this hook with it. Without a coordinator there is no query, as
+/// before DRAINING ends by itself after SHUTTING_DOWN, and this hook with it; where the hook did not say so itself, it is how the
+/// operator ends the waiting: a kubelet (1.34) lets a hook run on when the grace period is cut short. Without a coordinator there is no query, as
 /// when the whole cluster is removed: nothing is waited for.
 const HOOK: &str = r#"api=http://localhost:{port}/v1/info
 tell() {
   curl -fsS --max-time 5 -X PUT -H "X-Trino-User: $(cat {folder}/user)" -H 'Content-Type: application/json' -d "\"$1\"" $api/state
 }
-deaf=0 alone=0
+deaf=0 alone=0 old=0
 while ((SECONDS < {seconds} && deaf < 5 && alone < 5)); do
   case $(curl -fs --max-time 5 $api/state) in
     '"DRAINED"') exit 0 ;;
-    '"ACTIVE"') deaf=0; tell DRAINING || tell SHUTTING_DOWN || exit 1 ;;
+    '"ACTIVE"') deaf=0; tell DRAINING || { tell SHUTTING_DOWN && old=1; } || exit 1 ;;
+    '"SHUTTING_DOWN"') deaf=0; ((old)) || exit 0 ;;
     '') deaf=$((deaf + 1)) ;;
     *) deaf=0 ;;
   esac
