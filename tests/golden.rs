@@ -40,12 +40,18 @@ coordinator:
 workers:
   replicas: 3
   resources: {cpu: "4", memory: 32Gi}
+  gracefulShutdown: {timeout: 30m}
+  autoscaling:
+    minReplicas: 2
+    maxReplicas: 9
+    metrics: [{type: Resource, resource: {name: memory, target: {type: AverageValue, averageValue: 20Gi}}}]
+    behavior: {scaleDown: {stabilizationWindowSeconds: 60}}
   config: {task.concurrency: "8", query.max-memory: 20GB}
 catalogs:
   inline:
     tpch: {connector.name: tpch, tpch.splits-per-node: "4"}
     lake: {connector.name: hive, hive.metastore.uri: "thrift://metastore:9083", "odd key": " = \\ é"}
-config: {query.max-memory: 5GB, http-server.log.enabled: "true"}
+config: {query.max-memory: 5GB, http-server.log.enabled: "true", access-control.config-files: /etc/users.properties}
 "#,
         ),
     );
@@ -157,7 +163,7 @@ fn cluster_golden(spec: &str) -> String {
     let spec: TrinoClusterSpec = parse(spec);
     let revision = cluster_revision(&spec);
     let rendered = cluster::render(&cluster, &spec).expect("a spec that can be rendered");
-    let circumstances = cluster::Circumstances { operator_namespace: Some("warren-system"), drained: false };
+    let circumstances = cluster::Circumstances { operator_namespace: Some("warren-system"), ..<_>::default() };
     let objects = cluster::objects(&cluster, &spec, circumstances, &revision, &rendered).expect("both components");
     let ClusterObjects {
         revision,
@@ -186,7 +192,11 @@ fn cluster_golden(spec: &str) -> String {
     }
     text += &document(&coordinator);
     text += &document(&workers);
+    if let Some(autoscaler) = cluster::autoscaler(&cluster, &spec).expect("an autoscaler that Kubernetes knows") {
+        text += &document(&autoscaler);
+    }
     text += &document(&cluster.secret("<random>".into()));
+    text += &document(&cluster.worker_secret("<random>"));
     text
 }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     pod::{Image, Resources},
     verification::{VerificationStatus, Verify},
+    workers::{GracefulShutdown, WorkerAutoscaling},
 };
 
 /// Properties of one of Trino's files, by key.
@@ -144,12 +145,22 @@ pub struct Coordinator {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.resources) || !has(self.resources.memory) || !isQuantity(self.resources.memory) || quantity(self.resources.memory).compareTo(quantity('768Mi')) >= 0").message("spec.workers.resources.memory must be at least 768Mi: Trino does not start with less"))]
+#[x_kube(validation = Rule::new("!has(self.autoscaling) || !has(self.replicas) || self.replicas > 0").message("spec.workers.replicas must not be 0 with spec.workers.autoscaling: without workers the coordinator runs the queries, and there is nothing to scale"))]
 pub struct Workers {
     /// Number of workers, 0 to 1000. With 0 the coordinator runs the queries itself. Changing it adds or removes workers
-    /// and restarts nothing, but for a change from or to 0. Default: 1.
+    /// and restarts nothing, but for a change from or to 0; those that go end their tasks first. With `autoscaling` a group
+    /// does not set it; leave it out of what you apply to a TrinoCluster, too. Default: 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1000))]
     pub replicas: Option<i32>,
+    /// Lets a HorizontalPodAutoscaler set `replicas` of each TrinoCluster. A new revision starts with as many workers as the
+    /// old one has. Changing it restarts nothing. Take it away together with a `replicas` that you want: else the number
+    /// stays that was last set. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub autoscaling: Option<WorkerAutoscaling>,
+    /// How workers end, on a scale-in, a rollout or an eviction. Restarts nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub graceful_shutdown: Option<GracefulShutdown>,
     /// CPU and memory of each; the heap is 70 % of the memory. Default: 500m, 2Gi.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
@@ -309,4 +320,7 @@ pub struct WorkersStatus {
     /// Ready.
     #[serde(default)]
     pub ready: i32,
+    /// Ready, but about to go: they end their tasks and get no new ones.
+    #[serde(default)]
+    pub draining: i32,
 }

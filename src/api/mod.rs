@@ -12,6 +12,7 @@ mod proxy_group;
 mod rollout;
 mod routing;
 mod verification;
+mod workers;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
@@ -40,6 +41,7 @@ pub use rollout::{Canary, CanaryBaseline, CanarySample, CanaryStage, CanaryStatu
 pub use routing::{
     ExternalRouter, GatewayRouting, GroupShare, OnUnknown, ProxyMode, Rejection, RouteTarget, RoutingRule,
 };
+pub use workers::{GracefulShutdown, WorkerAutoscaling};
 
 pub use verification::{VerificationStatus, Verify};
 

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::api::{
     CanaryStage, ClusterTemplate, Rollout, ServingIntent, TrinoCluster, TrinoClusterGroup, TrinoClusterGroupSpec,
+    TrinoClusterSpec,
 };
 
 /// Who a group is, as its clusters carry it.
@@ -61,6 +62,7 @@ impl GroupIdentity {
         labels.insert(REVISION.to_owned(), revision.to_string());
         let mut spec = template.spec.clone();
         spec.serving = Some(ServingIntent::Active);
+        leave_to_autoscaler(&mut spec);
         // What remains of it concerns the group alone.
         if let Some(Rollout { drain_timeout, verify, max_surge: _, canary: _ }) = rollout.cloned() {
             if drain_timeout.is_some() {
@@ -75,6 +77,7 @@ impl GroupIdentity {
     pub fn drained(&self, cluster: &TrinoCluster, since: String) -> TrinoCluster {
         let mut spec = cluster.spec.clone();
         spec.serving = Some(ServingIntent::Drained);
+        leave_to_autoscaler(&mut spec);
         let revision = revision_of(cluster);
         let mut labels = self.labels();
         labels.insert(REVISION.to_owned(), revision.to_string());
@@ -107,6 +110,13 @@ impl GroupIdentity {
 pub fn revision_of(cluster: &TrinoCluster) -> Revision {
     let label = cluster.metadata.labels.as_ref().and_then(|labels| labels.get(REVISION)).cloned();
     label.map_or_else(|| cluster_revision(&cluster.spec), Revision::from)
+}
+
+/// Whoever applies a field takes it back from others: with autoscaling on, the number of workers is applied by nobody.
+fn leave_to_autoscaler(spec: &mut TrinoClusterSpec) {
+    if let Some(workers) = spec.workers.as_mut().filter(|workers| workers.autoscaling.is_some()) {
+        workers.replicas = None;
+    }
 }
 
 /// Number of clusters that a spec asks for.

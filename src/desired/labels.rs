@@ -29,6 +29,12 @@ pub const REVISION: &str = "trinowarren.io/revision";
 pub const APPLIED: &str = "trinowarren.io/applied";
 /// Annotation on a TrinoCluster: since when it drains, in RFC 3339.
 pub const DRAINING_SINCE: &str = "trinowarren.io/draining-since";
+/// Annotation on a TrinoCluster: with how many workers it begins, where nobody set a number and autoscaling is on.
+pub const START_WORKERS: &str = "trinowarren.io/start-workers";
+/// Annotation on a worker's pod: since when it is to go, in RFC 3339.
+pub const LEAVING_SINCE: &str = "trinowarren.io/leaving-since";
+/// Annotation on a pod, Kubernetes' own: of those that are ready, the one with the least goes first.
+pub const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 
 /// On a cluster of a group: since when another one is to take its place, since its coordinator's node is to go.
 pub const MOVING_SINCE: &str = "trinowarren.io/moving-since";

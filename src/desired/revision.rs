@@ -79,6 +79,8 @@ pub fn cluster_revision(spec: &TrinoClusterSpec) -> Revision {
     if let Some(workers) = &mut spec.workers {
         // Without workers the coordinator runs the queries, so the step from or to 0 is another configuration.
         workers.replicas = workers.replicas.filter(|replicas| *replicas == 0);
+        workers.autoscaling = None;
+        workers.graceful_shutdown = None;
     }
     Revision::of(serde_json::to_value(spec).expect("a spec is JSON by its type"))
 }
@@ -130,6 +132,7 @@ mod tests {
             "{version: '476', workers: {replicas: 5}}",
             "{version: '476', workers: {}}",
             "{version: '476', paused: true, serving: Drained, clientUrl: 'https://{name}', drain: {timeout: 1m}, verify: {timeout: 1m}}",
+            "{version: '476', workers: {autoscaling: {maxReplicas: 3}, gracefulShutdown: {timeout: 1m}}}",
         ] {
             assert_eq!(revision(same), base, "{same}");
         }

@@ -1,5 +1,6 @@
 //! Which clusters of a group are made, take queries, drain and go: one pure function, with no I/O and no clock of its own.
-//! [`verify`] says when a cluster can take queries, [`canary`] when a revision has proven itself, [`drain`] when one is drained.
+//! [`verify`] says when a cluster can take queries, [`canary`] when a revision has proven itself, [`drain`] when one is drained,
+//! [`workers`] which of its workers go.
 //!
 //! It is the only place that decides this. What it promises: a cluster that was never verified takes no traffic from one that
 //! was; clusters of the old revision drain only as far as new ones stand in for them; what took queries is removed drained.
@@ -7,6 +8,7 @@
 pub mod canary;
 pub mod drain;
 pub mod verify;
+pub mod workers;
 
 /// What a group asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -180,7 +180,7 @@ fn covers(live: &Value, desired: &Value, key: &str) -> bool {
         (Value::Array(live), Value::Array(desired)) => {
             live.len() == desired.len() && live.iter().zip(desired).all(|(live, desired)| covers(live, desired, key))
         }
-        (Value::String(live), Value::String(desired)) if matches!(key, "cpu" | "memory") => {
+        (Value::String(live), Value::String(desired)) if matches!(key, "cpu" | "memory" | "averageValue") => {
             same_quantity(live, desired)
         }
         _ => live == desired,

@@ -60,7 +60,7 @@ pub(super) fn cluster(
         phase,
         was_ready,
         settled,
-        workers: WorkersStatus { desired, ready: ready_workers },
+        workers: WorkersStatus { desired, ready: ready_workers, draining: 0 },
         conditions: conditions(&state, trouble),
     }
 }

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use k8s_openapi::{
     api::{
         apps::v1::{ControllerRevision, Deployment},
+        autoscaling::v2::HorizontalPodAutoscaler,
         core::v1::{ConfigMap, Pod, Service, ServiceAccount},
         networking::v1::NetworkPolicy,
         policy::v1::PodDisruptionBudget,
@@ -30,6 +31,7 @@ use super::{
     rendered, secret_value,
     status::HasStatus,
     verify,
+    workers::{self, Standing},
 };
 use crate::{
     api::{ClusterPhase, Conditions, READY, ServingIntent, TrinoCluster, TrinoClusterStatus},
@@ -60,6 +62,7 @@ pub(super) async fn reconcile(cluster: Arc<TrinoCluster>, context: &Context) -> 
 
 /// The five steps: fetch, check, build, apply, status. Only the first and the last two need the client.
 async fn bring_up(cluster: Arc<TrinoCluster>, context: &Context) -> Result<Action, Error> {
+    let cluster = workers::seeded(context, cluster).await?;
     let identity = identity(&cluster);
     let revision = cluster_revision(&cluster.spec);
     let name = cluster::revision_name(&identity, &revision);
@@ -67,12 +70,18 @@ async fn bring_up(cluster: Arc<TrinoCluster>, context: &Context) -> Result<Actio
         Some(rendered) => rendered,
         None => cluster::render(&identity, &cluster.spec)?,
     };
-    let circumstances =
-        Circumstances { drained: is_drained(&cluster), operator_namespace: context.namespace.as_deref() };
+    let workers = workers::settle(context, &cluster, &identity, &revision, &rendered).await?;
+    let circumstances = Circumstances {
+        workers: Some(workers.replicas),
+        drained: is_drained(&cluster),
+        operator_namespace: context.namespace.as_deref(),
+    };
     let objects = cluster::objects(&identity, &cluster.spec, circumstances, &revision, &rendered);
     let objects = objects.ok_or(Error::Incomplete(name))?;
     context.create_secret_once(&identity.secret(secret_value())).await?;
+    context.create_secret_once(&identity.worker_secret(&secret_value())).await?;
     let applied = apply(context, objects).await?;
+    workers::autoscale(context, &identity, &cluster.spec).await?;
     let mut assessment = assess(&cluster, &applied, &context.index, was_verified(&cluster, &revision));
     let mut verification = cluster.status.as_ref().and_then(|status| status.verification.clone());
     let mut again = RESYNC;
@@ -87,18 +96,29 @@ async fn bring_up(cluster: Arc<TrinoCluster>, context: &Context) -> Result<Actio
     } else if !assessment.was_ready {
         verification = None;
     }
+    let assessment = with_workers(assessment, &workers);
     let status = status_of(&cluster, &identity, &revision, &assessment, context.now());
     let status = TrinoClusterStatus { verification, ..status };
     if assessment.phase == ClusterPhase::Draining {
         // What is drained stays so until an edit.
         let over = is_drained(&cluster) || look(context, &cluster, &identity, status).await? != State::GoesOn;
-        return Ok(Action::requeue(if over { RESYNC } else { drain::INTERVAL }));
+        return Ok(Action::requeue(if over && !workers.busy { RESYNC } else { drain::INTERVAL }));
     }
     context.write_status(&*cluster, TrinoClusterStatus { draining: None, ..status }, &assessment.conditions).await?;
     if assessment.phase == ClusterPhase::Active {
         prune(context, &identity, &revision, &applied).await?;
     }
-    Ok(Action::requeue(again))
+    Ok(Action::requeue(if workers.busy { workers::INTERVAL.min(again) } else { again }))
+}
+
+/// The judgement, with the workers that end their tasks.
+fn with_workers(assessment: Assessment, workers: &Standing) -> Assessment {
+    let Assessment { workers: mut counts, mut conditions, .. } = assessment;
+    counts.draining = workers.draining;
+    if let (Conditions::Ready { .. }, Some(message)) = (&conditions, &workers.message) {
+        conditions = Conditions::Reconciling { serving: true, reason: "WorkersDraining", message: message.clone() };
+    }
+    Assessment { workers: counts, conditions, ..assessment }
 }
 
 /// Whether the drain that the spec asks for is over.
@@ -273,6 +293,7 @@ fn has_queries(cluster: &TrinoCluster) -> bool {
 /// Deletes what belongs to the cluster of that name, workloads before the rest; whether all is gone.
 pub(super) async fn remove(context: &Context, namespace: &str, name: &str) -> Result<bool, Error> {
     let pods = Pod::labelled(&context.index, namespace, CLUSTER, name);
+    delete_all::<HorizontalPodAutoscaler>(context, namespace, name).await?;
     let deployments = delete_all::<Deployment>(context, namespace, name).await?;
     if deployments > 0 || !pods.is_empty() {
         return Ok(false);
@@ -286,6 +307,7 @@ pub(super) async fn remove(context: &Context, namespace: &str, name: &str) -> Re
     left += delete_all::<ServiceAccount>(context, namespace, name).await?;
     let identity = ClusterIdentity { name: name.to_owned(), namespace: namespace.to_owned(), uid: String::new() };
     context.delete_secret(namespace, &identity.secret_name()).await?;
+    context.delete_secret(namespace, &identity.worker_secret_name()).await?;
     Ok(left == 0)
 }
 

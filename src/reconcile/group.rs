@@ -19,6 +19,7 @@ use super::{
     context::Context,
     error::Error,
     index::{Watched, label},
+    workers,
 };
 use crate::{
     api::{
@@ -156,7 +157,8 @@ async fn execute(
     // Who is to take queries does so before others stop, should this be cut off in between.
     if let Some(template) = &group.spec.template {
         for name in &plan.keep {
-            context.apply(identity.cluster(name, template, group.spec.rollout.as_ref())).await?;
+            let cluster = identity.cluster(name, template, group.spec.rollout.as_ref());
+            context.apply(workers::begin(cluster, &template.spec, clusters)).await?;
         }
     }
     for cluster in plan.drain.iter().filter_map(named) {
@@ -170,7 +172,7 @@ async fn execute(
     if plan.create == 0 {
         return Ok(group);
     }
-    create(context, &group, identity, template, plan.create).await
+    create(context, &group, identity, template, clusters, plan.create).await
 }
 
 /// Makes new clusters. Their numbers are written down before they are made, on top of the group as it was last seen, so
@@ -180,6 +182,7 @@ async fn create(
     group: &TrinoClusterGroup,
     identity: &GroupIdentity,
     template: &ClusterTemplate,
+    clusters: &[Arc<TrinoCluster>],
     count: usize,
 ) -> Result<Arc<TrinoClusterGroup>, Error> {
     let mut status = group.status.clone().unwrap_or_default();
@@ -189,7 +192,8 @@ async fn create(
     let group = context.replace_status(group, status).await?;
     let rollout = group.spec.rollout.as_ref();
     for ordinal in first..=last {
-        context.apply(identity.cluster(&identity.cluster_name(ordinal), template, rollout)).await?;
+        let cluster = identity.cluster(&identity.cluster_name(ordinal), template, rollout);
+        context.apply(workers::begin(cluster, &template.spec, clusters)).await?;
     }
     Ok(Arc::new(group))
 }

@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, fmt::Debug, sync::Arc};
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::{
     apps::v1::{ControllerRevision, Deployment},
+    autoscaling::v2::HorizontalPodAutoscaler,
     core::v1::{ConfigMap, Pod, Service, ServiceAccount},
     networking::v1::NetworkPolicy,
     policy::v1::PodDisruptionBudget,
@@ -52,6 +53,7 @@ pub struct Index {
     disruption_budgets: Store<PodDisruptionBudget>,
     roles: Store<Role>,
     role_bindings: Store<RoleBinding>,
+    autoscalers: Store<HorizontalPodAutoscaler>,
 }
 
 /// A kind that is watched.
@@ -105,6 +107,7 @@ watched! {
     PodDisruptionBudget => disruption_budgets,
     Role => roles,
     RoleBinding => role_bindings,
+    HorizontalPodAutoscaler => autoscalers,
 }
 
 /// The objects to reconcile, one queue for each reconciler.
@@ -165,6 +168,7 @@ pub fn start(client: &Client, scope: &Scope, tasks: &TaskTracker, readiness: &Re
     let (disruption_budgets, disruption_budgets_writer) = reflector::store();
     let (roles, roles_writer) = reflector::store();
     let (role_bindings, role_bindings_writer) = reflector::store();
+    let (autoscalers, autoscalers_writer) = reflector::store();
     let index = Arc::new(Index {
         gateways,
         groups,
@@ -180,6 +184,7 @@ pub fn start(client: &Client, scope: &Scope, tasks: &TaskTracker, readiness: &Re
         disruption_budgets,
         roles,
         role_bindings,
+        autoscalers,
     });
     let (wakers, queues) = queues();
     let watches = Watches { client, scope, tasks, readiness, index: &index, wakers: &wakers };
@@ -197,6 +202,7 @@ pub fn start(client: &Client, scope: &Scope, tasks: &TaskTracker, readiness: &Re
     watches.made(disruption_budgets_writer);
     watches.made(roles_writer);
     watches.made(role_bindings_writer);
+    watches.made(autoscalers_writer);
     (index, queues)
 }
 
@@ -364,6 +370,7 @@ wakes_owner!(
     PodDisruptionBudget,
     Role,
     RoleBinding,
+    HorizontalPodAutoscaler,
 );
 
 fn owner(object: &impl Resource<DynamicType = ()>) -> Option<Wake> {

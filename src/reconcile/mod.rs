@@ -26,6 +26,7 @@ mod statement;
 mod status;
 mod sweep;
 mod verify;
+mod workers;
 
 use std::{sync::Arc, time::Instant};
 
@@ -146,7 +147,8 @@ async fn wait_for_all(context: &Context, shutdown: &CancellationToken) {
         }
     }
     use k8s_openapi::api::{
-        apps::v1 as apps, core::v1 as core, networking::v1 as networking, policy::v1 as policy, rbac::v1 as rbac,
+        apps::v1 as apps, autoscaling::v2 as autoscaling, core::v1 as core, networking::v1 as networking,
+        policy::v1 as policy, rbac::v1 as rbac,
     };
     let own = futures::future::join4(
         synced::<TrinoGateway>(context),
@@ -166,8 +168,12 @@ async fn wait_for_all(context: &Context, shutdown: &CancellationToken) {
         synced::<networking::NetworkPolicy>(context),
         synced::<policy::PodDisruptionBudget>(context),
     );
-    let rights = futures::future::join(synced::<rbac::Role>(context), synced::<rbac::RoleBinding>(context));
-    shutdown.run_until_cancelled(futures::future::join4(own, workloads, beside, rights)).await;
+    let rest = futures::future::join3(
+        synced::<rbac::Role>(context),
+        synced::<rbac::RoleBinding>(context),
+        synced::<autoscaling::HorizontalPodAutoscaler>(context),
+    );
+    shutdown.run_until_cancelled(futures::future::join4(own, workloads, beside, rest)).await;
 }
 
 /// Reconciles what comes out of `queue` until `stop`, and what asked to be looked at again.

@@ -6,6 +6,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use k8s_openapi::api::{
     apps::v1::{ControllerRevision, Deployment},
+    autoscaling::v2::HorizontalPodAutoscaler,
     core::v1::{ConfigMap, Service, ServiceAccount},
     networking::v1::NetworkPolicy,
     policy::v1::PodDisruptionBudget,
@@ -79,6 +80,7 @@ fn cluster_owners(context: &Context) -> BTreeSet<Owner> {
         .chain(of::<ServiceAccount>(context))
         .chain(of::<NetworkPolicy>(context))
         .chain(of::<PodDisruptionBudget>(context))
+        .chain(of::<HorizontalPodAutoscaler>(context))
         .collect()
 }
 

@@ -8,6 +8,7 @@ mod query;
 pub mod sql;
 pub mod startup;
 pub mod work;
+pub mod worker;
 
 pub use duration::parse_duration;
 pub use name::{ClusterName, InvalidClusterName};

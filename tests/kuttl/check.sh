@@ -8,7 +8,7 @@ HACK=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../hack" && pwd)
 PROXY=${PROXY:-pxg-proxy} # the Service that queries go through
 # Everything that may be left behind in a namespace. Pods' metrics and Events are not objects of anybody.
 ALL_KINDS=trinogateways,trinoclustergroups,trinoclusters,proxygroups,deployments,replicasets,statefulsets,controllerrevisions
-ALL_KINDS+=,pods,services,endpointslices,configmaps,secrets,serviceaccounts,roles,rolebindings,poddisruptionbudgets,networkpolicies
+ALL_KINDS+=,horizontalpodautoscalers,pods,services,endpointslices,configmaps,secrets,serviceaccounts,roles,rolebindings,poddisruptionbudgets,networkpolicies
 
 k() { kubectl --namespace "$NAMESPACE" "$@"; }
 no() { echo "not yet: $*"; exit 1; }
@@ -328,6 +328,87 @@ canary_aborts() { # GROUP SECONDS
     stage=$(k get "trinoclustergroup/$1" -o jsonpath='{.status.canary.stage}')
   done
   echo "$failed queries failed; $(message "trinoclustergroup/$1" Stalled)"
+}
+
+# A query that computes for a minute or so on every worker, in the background: its result, or what went wrong, goes to $OUT.
+TASKS="SELECT count(DISTINCT node_id) FROM system.runtime.tasks t JOIN system.runtime.queries q USING (query_id)
+  WHERE t.state = 'RUNNING' AND q.source = 'scale-in' AND t.node_id LIKE '%-worker-%'"
+begin_computing() { # WORKERS
+  local deadline=$((SECONDS + 60))
+  OUT=$(mktemp)
+  WARREN_QUERY_TIMEOUT=400 "$HACK/query.sh" "$NAMESPACE" "$PROXY" "SELECT count(*), sum(l.orderkey % 7 * (n.nationkey + 1))
+    FROM tpch.sf1.lineitem l CROSS JOIN tpch.tiny.nation n CROSS JOIN (VALUES 1, 2, 3, 4) v(x)" --source scale-in >"$OUT" 2>&1 &
+  COMPUTING=$!
+  until [ "$("$HACK/query.sh" "$NAMESPACE" "$PROXY" "$TASKS" | tr -d '"')" -ge "$1" ]; do
+    kill -0 $COMPUTING 2>/dev/null || no "the query is over before it began: $(cat "$OUT")"
+    ((SECONDS < deadline)) || no "the query has no tasks on $1 workers"
+  done
+}
+computed() { # the numbers are tpch.sf1's own
+  wait "$COMPUTING" || no "the query failed: $(cat "$OUT")"
+  [ "$(cat "$OUT")" = '"600121500","23401402700"' ] || no "the query's result is $(cat "$OUT")"
+}
+
+worker_pods() { k get pods -l "app.kubernetes.io/component=worker,trinowarren.io/cluster=$1" -o json; } # CLUSTER
+draining() { k get "trinocluster/$1" -o jsonpath='{.status.workers.draining}'; } # CLUSTER
+
+# From three workers to one under a query that has tasks on all of them.
+scales_in() { # GROUP SECONDS
+  local cluster leave left deadline=$((SECONDS + $2)) began=$SECONDS
+  cluster=$(names "$1" Active)
+  begin_computing 3
+  k patch "tcg/$1" --type=merge -p '{"spec":{"template":{"spec":{"workers":{"replicas":1}}}}}'
+  until [ "$(draining "$cluster")" = 2 ]; do
+    ((SECONDS < deadline)) || no "status.workers.draining is $(draining "$cluster"), not 2"
+    sleep 0.5
+  done
+  leave=$(worker_pods "$cluster" | jq -r '.items[] | select(.metadata.annotations["trinowarren.io/leaving-since"]) | .metadata.name' | sort)
+  echo "$leave" | paste -sd' ' | sed "s/^/leaving: /"
+  kill -0 "$COMPUTING" || no "the query is over before the workers drain: $(cat "$OUT")"
+  condition "trinocluster/$cluster" Reconciling True '^WorkersDraining: 2 workers'
+  computed
+  echo "the query has ended $((SECONDS - began)) s after it began, with $(worker_pods "$cluster" | jq '.items | length') workers there"
+  until [ "$(worker_pods "$cluster" | jq '.items | length')" = 1 ]; do
+    ((SECONDS < deadline)) || no "workers: $(worker_pods "$cluster" | jq -c '[.items[] | .metadata.name, .metadata.annotations]')"
+    sleep 1
+  done
+  echo "one worker is left $((SECONDS - began)) s after the query began"
+  left=$(worker_pods "$cluster" | jq -r '.items[].metadata.name')
+  ! grep -qx "$left" <<<"$leave" || no "$left stays, and was told to go"
+  worker_pods "$cluster" | jq -e '[.items[].status.containerStatuses[].restartCount] | add == 0' >/dev/null || no "a worker has restarted"
+}
+
+# A worker that Kubernetes removes ends its tasks first, and another one comes meanwhile.
+evicted() { # GROUP SECONDS
+  local cluster pod deadline=$((SECONDS + $2)) began=$SECONDS
+  cluster=$(names "$1" Active)
+  pod=$(worker_pods "$cluster" | jq -r '.items[0].metadata.name')
+  begin_computing 1
+  k delete pod "$pod" --wait=false
+  computed
+  echo "the query has ended $((SECONDS - began)) s after it began"
+  [ -n "$(k get pod "$pod" --ignore-not-found -o name)" ] || no "$pod went before the query's end"
+  until_gone "pod/$pod" $((deadline - SECONDS))
+  echo "$pod is gone $((SECONDS - began)) s after the query began"
+}
+
+# The autoscaler sees what the workers use, and acts on the TrinoCluster.
+autoscaled() { # GROUP
+  local cluster
+  cluster=$(names "$1" Active)
+  k get "hpa/$cluster-worker" -o json | jq -e '
+    .spec.scaleTargetRef.kind == "TrinoCluster"
+    and any(.status.conditions[]; .type == "ScalingActive" and .status == "True")
+    and (.status.currentMetrics[0].resource.current.averageUtilization != null)' >/dev/null ||
+    no "the autoscaler: $(k get "hpa/$cluster-worker" -o json | jq -c '.status')"
+  k get "tcl/$cluster" -o json | jq -e '.spec.workers.replicas >= 1' >/dev/null || no "$cluster has no number of workers"
+}
+
+removed_at_once() { # GROUP SECONDS
+  local began=$SECONDS
+  k delete "trinoclustergroup/$1" --wait=false
+  until_gone "trinoclustergroup/$1" "$2"
+  echo "$1 is gone after $((SECONDS - began)) s"
 }
 
 "$@"

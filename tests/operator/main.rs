@@ -8,6 +8,7 @@ mod proxies;
 mod scene;
 mod server;
 mod verify;
+mod workers;
 
 use std::{sync::Arc, time::Duration};
 
@@ -288,6 +289,7 @@ async fn deletion_leaves_nothing_behind() {
         "controllerrevisions",
         "networkpolicies",
         "poddisruptionbudgets",
+        "horizontalpodautoscalers",
         "roles",
         "rolebindings",
     ];

@@ -37,6 +37,8 @@ struct State {
     transactions: usize,
     /// Workers that have not joined their coordinator.
     away: u64,
+    /// The states that workers of these addresses were told to take, or took; others are active.
+    told: BTreeMap<String, String>,
 }
 
 impl Scene {
@@ -101,6 +103,16 @@ impl Scene {
         self.lock().away = workers;
     }
 
+    /// The state of the worker of this address.
+    pub fn worker(&self, address: &str) -> String {
+        self.lock().told.get(address).cloned().unwrap_or_else(|| "ACTIVE".into())
+    }
+
+    /// The worker of this address is in this state.
+    pub fn set_worker(&self, address: &str, state: &str) {
+        self.lock().told.insert(address.into(), state.into());
+    }
+
     pub fn fetch(&self, server: &Server) -> Fetch {
         let (scene, server) = (self.clone(), server.clone());
         Arc::new(move |request| {
@@ -110,7 +122,7 @@ impl Scene {
     }
 
     fn tell(&self, server: &Server, request: &Request<Bytes>) -> Result<String, FetchError> {
-        let state = self.lock();
+        let mut state = self.lock();
         let url = request.uri().to_string();
         if state.deaf.iter().any(|address| url.contains(address)) {
             return Err(FetchError::Failed("connection refused".into()));
@@ -122,6 +134,16 @@ impl Scene {
             let token = String::from_utf8(secret.data.expect("data")["admin-token"].0.clone()).expect("text");
             assert_eq!(header("authorization"), Some(&*format!("Bearer {token}")));
             return Ok(report(server, &state, address.trim_start_matches("http://")).to_string());
+        }
+        if let Some(address) = url.strip_suffix(":8080/v1/info/state") {
+            let address = address.trim_start_matches("http://");
+            if request.method() == "PUT" {
+                let asked: String = serde_json::from_slice(request.body()).expect("a state");
+                assert!(users(server).contains(&header("x-trino-user").expect("a user").to_owned()));
+                state.told.insert(address.into(), asked);
+                return Ok(String::new());
+            }
+            return Ok(json!(state.told.get(address).map_or("ACTIVE", String::as_str)).to_string());
         }
         let cluster = request.uri().host().and_then(|host| host.split_once("-coordinator")).expect("a coordinator").0;
         if url.ends_with("/v1/statement") {
@@ -189,6 +211,18 @@ impl State {
         };
         json!({"id": VERIFICATION, "data": rows})
     }
+}
+
+/// Those who may set the state of a worker, each of its own cluster's.
+fn users(server: &Server) -> Vec<String> {
+    let names = server.names("secrets").into_iter().filter(|name| name.ends_with("-drain"));
+    names
+        .map(|name| {
+            let secret: Secret =
+                serde_json::from_value(server.get("secrets", &name).expect("there")).expect("a Secret");
+            String::from_utf8(secret.data.expect("data")["user"].0.clone()).expect("text")
+        })
+        .collect()
 }
 
 fn report(server: &Server, state: &State, address: &str) -> Value {

@@ -241,7 +241,18 @@ impl State {
                     Err(_) => failure(StatusCode::UNPROCESSABLE_ENTITY, "Invalid"),
                 }
             }
+            ("PATCH", Some(mut object)) if target.subresource.as_deref() == Some("scale") => {
+                let scale = json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": key.name},
+                    "spec": body["spec"]});
+                object["spec"]["workers"]["replicas"] = body["spec"]["replicas"].clone();
+                self.store(key, object);
+                (StatusCode::OK, scale)
+            }
             ("PATCH", Some(mut object)) => {
+                let asked = &body["metadata"]["uid"];
+                if !asked.is_null() && *asked != object["metadata"]["uid"] {
+                    return failure(StatusCode::CONFLICT, "Conflict");
+                }
                 merge(&mut object, &body);
                 (StatusCode::OK, self.store(key, object))
             }
@@ -368,7 +379,11 @@ fn merge(object: &mut Value, patch: &Value) {
     match (object, patch) {
         (Value::Object(object), Value::Object(patch)) => {
             for (key, value) in patch {
-                merge(object.entry(key.clone()).or_insert(Value::Null), value);
+                if value.is_null() {
+                    object.remove(key);
+                } else {
+                    merge(object.entry(key.clone()).or_insert(Value::Null), value);
+                }
             }
         }
         (object, patch) => *object = patch.clone(),

@@ -60,6 +60,42 @@ const REFUSED: &[Refusal] = &[
         because: "unknown field \"spec.workers.replica\"",
     },
     Refusal {
+        case: "autoscaling without an upper bound",
+        object: "spec: {version: '476', workers: {autoscaling: {minReplicas: 2}}}",
+        field: "spec.workers.autoscaling.maxReplicas",
+        because: "Required value",
+    },
+    Refusal {
+        case: "autoscaling with contradictory bounds",
+        object: "spec: {version: '476', workers: {autoscaling: {minReplicas: 5, maxReplicas: 4}}}",
+        field: "spec.workers.autoscaling",
+        because: "spec.workers.autoscaling: minReplicas must not be above maxReplicas",
+    },
+    Refusal {
+        case: "autoscaling from none",
+        object: "spec: {version: '476', workers: {autoscaling: {minReplicas: 0, maxReplicas: 4}}}",
+        field: "spec.workers.autoscaling.minReplicas",
+        because: "should be greater than or equal to 1",
+    },
+    Refusal {
+        case: "autoscaling without workers",
+        object: "spec: {version: '476', workers: {replicas: 0, autoscaling: {maxReplicas: 4}}}",
+        field: "spec.workers",
+        because: "spec.workers.replicas must not be 0 with spec.workers.autoscaling",
+    },
+    Refusal {
+        case: "autoscaling by CPU and by metrics",
+        object: "spec: {version: '476', workers: {autoscaling: {maxReplicas: 4, targetCPUUtilizationPercentage: 50, metrics: [{type: Pods}]}}}",
+        field: "spec.workers.autoscaling",
+        because: "give targetCPUUtilizationPercentage or metrics, not both",
+    },
+    Refusal {
+        case: "a time to end tasks without a unit",
+        object: "spec: {version: '476', workers: {gracefulShutdown: {timeout: '600'}}}",
+        field: "spec.workers.gracefulShutdown.timeout",
+        because: "spec.workers.gracefulShutdown.timeout must be a number and a unit, such as 90s, 30m or 2h",
+    },
+    Refusal {
         case: "a tag and a digest",
         object: "spec: {version: '476', image: {tag: '476', digest: 'sha256:0123456789012345678901234567890123456789012345678901234567890123'}}",
         field: "spec.image",
@@ -270,6 +306,10 @@ const ACCEPTED: &[Accepted] = &[
     },
     Accepted { case: "no workers", object: "spec: {version: '476', workers: {replicas: 0}}" },
     Accepted { case: "as many workers as go", object: "spec: {version: '476', workers: {replicas: 1000}}" },
+    Accepted {
+        case: "autoscaling by metrics and behaviour of Kubernetes' own",
+        object: "spec: {version: '476', workers: {replicas: 2, gracefulShutdown: {timeout: 2h}, autoscaling: {minReplicas: 3, maxReplicas: 3, metrics: [{type: Pods, pods: {metric: {name: queued}, target: {type: AverageValue, averageValue: '1'}}}], behavior: {scaleDown: {stabilizationWindowSeconds: 60}}}}}",
+    },
     Accepted {
         case: "the least memory",
         object: "spec: {version: '476', coordinator: {resources: {memory: 768Mi}}, workers: {resources: {memory: '805306368'}}}",

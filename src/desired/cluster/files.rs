@@ -21,6 +21,12 @@ pub(super) const DEFAULT_CPU: &str = "500m";
 /// query runs there, that only delays the first one. Others may not know the property, and would not start.
 const WARMED_UP: RangeInclusive<u32> = 470..=476;
 
+const ACCESS_CONTROL_FILES: &str = "access-control.config-files";
+
+/// A worker that drains waits for this long, so that the coordinator, which asks for states every 5 s, gives it no more
+/// tasks, and once more after the last task, so that the coordinator sees how that ended (Trino 476: 2 min by default).
+const GRACE_PERIOD: &str = "30s";
+
 /// Files by their path below `/etc/trino`.
 pub(super) type Files = BTreeMap<String, String>;
 
@@ -43,7 +49,16 @@ pub(super) fn worker(cluster: &ClusterIdentity, spec: &TrinoClusterSpec) -> Resu
     let own = spec.workers.clone().unwrap_or_default();
     let mut owned = owned_keys(cluster);
     owned.insert("coordinator".into(), "false".into());
-    files("workers", spec, own.resources.as_ref(), &layered(spec, &own.config, owned))
+    let mut config = Properties::from([("shutdown.grace-period".into(), GRACE_PERIOD.into())]);
+    config.extend(layered(spec, &own.config, owned));
+    // Who may query what is the coordinator's to say; a worker has rules of its own.
+    if !own.config.contains_key(ACCESS_CONTROL_FILES) {
+        config.remove(ACCESS_CONTROL_FILES);
+    }
+    let mut files = files("workers", spec, own.resources.as_ref(), &config)?;
+    let access_control = properties::render(&super::graceful::access_control().into());
+    files.insert("access-control.properties".to_owned(), access_control);
+    Ok(files)
 }
 
 /// The number of a release: 476 of `476` and of `476-e.1`.

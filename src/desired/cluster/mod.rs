@@ -1,7 +1,9 @@
 //! A TrinoCluster's objects. First [`render`]: the files and pods of a revision, done once and kept. Then [`objects`]: all
 //! that belongs to the cluster, from what was rendered.
 
+mod autoscaler;
 mod files;
+mod graceful;
 mod network;
 mod pods;
 mod workloads;
@@ -13,7 +15,11 @@ use k8s_openapi::api::{
     policy::v1::PodDisruptionBudget,
 };
 
+pub use autoscaler::{autoscaler, autoscaling, first_workers};
+pub use graceful::{WORKER_USER_KEY, drains, shutdown_timeout};
+
 use super::{
+    InvalidDuration,
     labels::{self, CLUSTER, COMPONENT, Labels, MANAGED_BY, OWNER_UID, WARREN},
     metadata::object_meta,
     quantity::InvalidQuantity,
@@ -34,6 +40,17 @@ pub enum RenderError {
         component: &'static str,
         /// What is wrong.
         fault: InvalidQuantity,
+    },
+    /// The time for a worker to end is no duration.
+    #[error("spec.workers.gracefulShutdown.timeout: {0}")]
+    Timeout(InvalidDuration),
+    /// What is passed on to the autoscaler is not what it knows.
+    #[error("{field}: {fault}")]
+    Autoscaling {
+        /// The field's path.
+        field: String,
+        /// What is wrong.
+        fault: String,
     },
 }
 
@@ -135,7 +152,8 @@ pub fn worker_replicas(spec: &TrinoClusterSpec) -> i32 {
 pub fn render(cluster: &ClusterIdentity, spec: &TrinoClusterSpec) -> Result<Rendered, RenderError> {
     let coordinator =
         pods::component(cluster, spec, labels::component::COORDINATOR, files::coordinator(cluster, spec)?);
-    let worker = pods::component(cluster, spec, labels::component::WORKER, files::worker(cluster, spec)?);
+    let mut worker = pods::component(cluster, spec, labels::component::WORKER, files::worker(cluster, spec)?);
+    graceful::fit(&mut worker.template, cluster, shutdown_timeout(spec)?);
     Ok(Rendered {
         rendered_by: env!("CARGO_PKG_VERSION").to_owned(),
         components: [
@@ -149,6 +167,8 @@ pub fn render(cluster: &ClusterIdentity, spec: &TrinoClusterSpec) -> Result<Rend
 /// What an upgrade, a drain or another place of the operator changes about a cluster's objects, beside its spec.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Circumstances<'a> {
+    /// Number of workers that the Deployment is to have while some of them end their tasks; none for what the spec says.
+    pub workers: Option<i32>,
     /// No query is left: whoever wants to evict the coordinator may.
     pub drained: bool,
     /// The namespace of the operator's pods, which ask coordinators what they do; none where it runs outside.
@@ -177,7 +197,12 @@ pub fn objects(
         network_policies: network::policies(cluster, circumstances.operator_namespace),
         disruption_budgets: workloads::disruption_budgets(cluster, circumstances.drained),
         coordinator: workloads::coordinator(cluster, revision, coordinator),
-        workers: workloads::workers(cluster, revision, worker, worker_replicas(spec)),
+        workers: workloads::workers(
+            cluster,
+            revision,
+            worker,
+            circumstances.workers.unwrap_or_else(|| worker_replicas(spec)),
+        ),
     })
 }
 

@@ -45,7 +45,7 @@ pub(super) fn coordinator_service(cluster: &ClusterIdentity) -> Service {
 
 /// Clients enter through the proxies only: with `process-forwarded`, a coordinator believes whoever forges
 /// `X-Forwarded-Proto: https`. Workers speak with their own cluster. The operator, in `operator_namespace`, asks coordinators
-/// which queries go on.
+/// which queries go on, and workers to drain.
 pub(super) fn policies(cluster: &ClusterIdentity, operator_namespace: Option<&str>) -> Vec<NetworkPolicy> {
     let proxies = peer(LabelSelector {
         match_labels: Some(labels::labels([(MANAGED_BY, WARREN), (COMPONENT, component::PROXY)])),
@@ -71,10 +71,11 @@ pub(super) fn policies(cluster: &ClusterIdentity, operator_namespace: Option<&st
             match_expressions: None,
         })
     });
-    let to_coordinator = [proxies, own_pods()].into_iter().chain(operator).collect();
+    let to_coordinator = [proxies, own_pods()].into_iter().chain(operator.clone()).collect();
+    let to_workers = [own_pods()].into_iter().chain(operator).collect();
     vec![
         policy(cluster, component::COORDINATOR, cluster.coordinator_name(), to_coordinator),
-        policy(cluster, component::WORKER, cluster.worker_name(), vec![own_pods()]),
+        policy(cluster, component::WORKER, cluster.worker_name(), to_workers),
     ]
 }
 
