@@ -114,8 +114,9 @@ fn catalogs_schema(generator: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// Whether new queries come to a cluster: `Active`, or `Drained`, which takes it out of routing while its running queries
-/// go on. A group sets it on the clusters that it makes. Restarts nothing. Default: `Active`.
+/// Whether new queries come to a cluster: `Active`; `Drained`, which takes it out of routing while its running queries go on;
+/// or `Hibernated`, which also removes its pods once no query is left, and keeps everything else: set to `Active`, it comes
+/// back. A group sets it on the clusters that it makes. Default: `Active`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ServingIntent {
     /// New queries come here once the cluster is ready.
@@ -123,6 +124,8 @@ pub enum ServingIntent {
     Active,
     /// No new queries; the running ones are served to their end.
     Drained,
+    /// The same, and then no pods.
+    Hibernated,
 }
 
 /// The coordinator of a cluster.
@@ -290,7 +293,7 @@ pub struct OldestQuery {
 
 /// Where a cluster is in its life: `Provisioning` (its pods start), `Verifying` (its pods are ready; it shows that it can take
 /// queries), `Active` (it takes new queries), `Draining` (it takes no
-/// new queries; running ones go on), `Drained` (no query is left, or the time for them is over), `Failed` (it cannot start, or does not pass its verification; the condition says why) or `Terminating` (it is being
+/// new queries; running ones go on), `Drained` (no query is left, or the time for them is over), `Hibernated` (its pods are gone, all else is kept), `Failed` (it cannot start, or does not pass its verification; the condition says why) or `Terminating` (it is being
 /// removed).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ClusterPhase {
@@ -304,6 +307,8 @@ pub enum ClusterPhase {
     Draining,
     /// No query is left, or the time for them is over.
     Drained,
+    /// Its pods are gone, all else is kept.
+    Hibernated,
     /// It cannot start, or does not pass its verification; the condition says why.
     Failed,
     /// It is being removed.

@@ -47,7 +47,7 @@ pub(super) fn cluster(
     let available = workers.status.as_ref().and_then(|status| status.available_replicas).unwrap_or(0);
     let settled = ready && workers_complete && available >= desired;
     let trouble = if ready && workers_complete { None } else { trouble(spec, [coordinator, workers], pods) };
-    let drained = spec.serving.unwrap_or_default() == ServingIntent::Drained;
+    let drained = spec.serving.unwrap_or_default() != ServingIntent::Active;
     let phase = match (&trouble, was_ready) {
         (Some(_), false) => ClusterPhase::Failed,
         (None, false) if ready => ClusterPhase::Verifying,

@@ -34,7 +34,7 @@ use super::{
     workers::{self, Standing},
 };
 use crate::{
-    api::{ClusterPhase, Conditions, READY, ServingIntent, TrinoCluster, TrinoClusterStatus},
+    api::{ClusterPhase, Conditions, READY, ServingIntent, TrinoCluster, TrinoClusterStatus, WorkersStatus},
     desired::{
         Revision,
         cluster::{self, Circumstances, ClusterIdentity, ClusterObjects},
@@ -70,10 +70,12 @@ async fn bring_up(cluster: Arc<TrinoCluster>, context: &Context) -> Result<Actio
         Some(rendered) => rendered,
         None => cluster::render(&identity, &cluster.spec)?,
     };
+    let hibernates = hibernates(&cluster, &revision);
     let workers = workers::settle(context, &cluster, &identity, &revision, &rendered).await?;
     let circumstances = Circumstances {
         workers: Some(workers.replicas),
         drained: is_drained(&cluster),
+        hibernates,
         operator_namespace: context.namespace.as_deref(),
     };
     let objects = cluster::objects(&identity, &cluster.spec, circumstances, &revision, &rendered);
@@ -82,6 +84,9 @@ async fn bring_up(cluster: Arc<TrinoCluster>, context: &Context) -> Result<Actio
     context.create_secret_once(&identity.worker_secret(&secret_value())).await?;
     let applied = apply(context, objects).await?;
     workers::autoscale(context, &identity, &cluster.spec).await?;
+    if hibernates {
+        return hibernate(context, &cluster, &identity, &revision).await;
+    }
     let mut assessment = assess(&cluster, &applied, &context.index, was_verified(&cluster, &revision));
     let mut verification = cluster.status.as_ref().and_then(|status| status.verification.clone());
     let mut again = RESYNC;
@@ -111,6 +116,41 @@ async fn bring_up(cluster: Arc<TrinoCluster>, context: &Context) -> Result<Actio
     Ok(Action::requeue(if workers.busy { workers::INTERVAL.min(again) } else { again }))
 }
 
+/// Whether the cluster is to have no pods: it has no queries any more, or never had one.
+fn hibernates(cluster: &TrinoCluster, revision: &Revision) -> bool {
+    let asked = cluster.spec.serving == Some(ServingIntent::Hibernated);
+    asked && (is_drained(cluster) || !was_verified(cluster, revision))
+}
+
+/// Says how far a cluster without pods is. It is verified anew when it comes back.
+async fn hibernate(
+    context: &Context,
+    cluster: &TrinoCluster,
+    identity: &ClusterIdentity,
+    revision: &Revision,
+) -> Result<Action, Error> {
+    let pods = Pod::labelled(&context.index, &identity.namespace, CLUSTER, &identity.name).len();
+    let (phase, conditions) = if pods == 0 {
+        let message = "its pods are gone, all else is kept; spec.serving: Active brings it back".to_owned();
+        (ClusterPhase::Hibernated, Conditions::Ready { reason: "Hibernated", message })
+    } else {
+        let message = format!("no query is left; {pods} pods are to go");
+        (ClusterPhase::Drained, Conditions::Reconciling { serving: false, reason: "Hibernating", message })
+    };
+    let status = TrinoClusterStatus {
+        phase: Some(phase),
+        was_ready: Some(false),
+        revision: Some(revision.to_string()),
+        serving_since: None,
+        verification: None,
+        draining: None,
+        workers: Some(WorkersStatus::default()),
+        ..cluster.status.clone().unwrap_or_default()
+    };
+    context.write_status(cluster, status, &conditions).await?;
+    Ok(Action::requeue(RESYNC))
+}
+
 /// The judgement, with the workers that end their tasks.
 fn with_workers(assessment: Assessment, workers: &Standing) -> Assessment {
     let Assessment { workers: mut counts, mut conditions, .. } = assessment;
@@ -124,7 +164,7 @@ fn with_workers(assessment: Assessment, workers: &Standing) -> Assessment {
 /// Whether the drain that the spec asks for is over.
 pub(super) fn is_drained(cluster: &TrinoCluster) -> bool {
     let told = cluster.status.as_ref().filter(|status| status.observed_generation == cluster.metadata.generation);
-    told.is_some_and(|status| status.phase == Some(ClusterPhase::Drained))
+    told.is_some_and(|status| matches!(status.phase, Some(ClusterPhase::Drained | ClusterPhase::Hibernated)))
 }
 
 /// Whether new queries come to the cluster.

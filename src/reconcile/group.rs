@@ -124,8 +124,8 @@ fn member(cluster: &TrinoCluster) -> Member {
     let was_ready = cluster.status.as_ref().and_then(|status| status.was_ready).unwrap_or(false);
     let intake = match cluster.spec.serving.unwrap_or_default() {
         ServingIntent::Active => Intake::Open,
-        ServingIntent::Drained if is_drained(cluster) => Intake::Drained,
-        ServingIntent::Drained => Intake::Draining,
+        _ if is_drained(cluster) => Intake::Drained,
+        ServingIntent::Drained | ServingIntent::Hibernated => Intake::Draining,
     };
     Member {
         ordinal: GroupIdentity::ordinal(&name).unwrap_or(0),

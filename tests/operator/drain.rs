@@ -206,3 +206,44 @@ async fn a_cluster_made_by_hand_says_when_it_is_drained_and_serves_again_after_a
     assert_eq!(draining(&server, "mine"), Some(Value::Null));
     operator.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_that_hibernates_drains_has_no_pods_and_comes_back() {
+    let scene = Scene::default();
+    let (server, operator) = running_with("warren:1", &scene).await;
+    server.put("trinoclusters", object("TrinoCluster", "mine", &json!({"version": "476", "workers": {"replicas": 3}})));
+    until_deployments(&server, 5).await;
+    make_ready(&server, "mine");
+    let phase = |phase: &'static str| {
+        move |server: &Server| (server.get("trinoclusters", "mine")?["status"]["phase"] == phase).then_some(())
+    };
+    server.until("it is active", phase("Active")).await;
+    let replicas = |server: &Server| {
+        ["mine-coordinator", "mine-worker"]
+            .map(|name| server.get("deployments", name).expect("there")["spec"]["replicas"].clone())
+    };
+    scene.listed(&["20260921_122600_00001_abcde"]);
+    server.edit("trinoclusters", "mine", |cluster| cluster["spec"]["serving"] = "Hibernated".into());
+    server.until("it drains", phase("Draining")).await;
+    minutes(10).await;
+    assert_eq!(replicas(&server), [1, 3], "its query goes on");
+    scene.listed(&[]);
+    server.until("its pods are to go", |server| (replicas(server) == [0, 0]).then_some(())).await;
+    assert_eq!(condition(&server.get("trinoclusters", "mine").expect("there"), "Ready").expect("one").1, "Hibernating");
+    for pod in server.names("pods").iter().filter(|pod| pod.starts_with("mine")) {
+        server.delete("pods", pod);
+    }
+    server.until("it hibernates", phase("Hibernated")).await;
+    let before = server.writes().len();
+    minutes(60).await;
+    assert_eq!(server.writes()[before..], [] as [String; 0], "it rests");
+    // As little as that is kept of it is lost by an edit.
+    server.edit("trinoclusters", "mine", |cluster| cluster["spec"]["workers"]["replicas"] = 2.into());
+    minutes(1).await;
+    assert_eq!(replicas(&server), [0, 0]);
+    server.edit("trinoclusters", "mine", |cluster| cluster["spec"]["serving"] = "Active".into());
+    server.until("its pods come back", |server| (replicas(server) == [1, 2]).then_some(())).await;
+    make_ready(&server, "mine");
+    server.until("it is verified and active", phase("Active")).await;
+    operator.stop().await;
+}

@@ -171,6 +171,8 @@ pub struct Circumstances<'a> {
     pub workers: Option<i32>,
     /// No query is left: whoever wants to evict the coordinator may.
     pub drained: bool,
+    /// It is to have no pods.
+    pub hibernates: bool,
     /// The namespace of the operator's pods, which ask coordinators what they do; none where it runs outside.
     pub operator_namespace: Option<&'a str>,
 }
@@ -186,6 +188,8 @@ pub fn objects(
 ) -> Option<ClusterObjects> {
     let coordinator = rendered.components.get(labels::component::COORDINATOR)?;
     let worker = rendered.components.get(labels::component::WORKER)?;
+    let unless_hibernating = |replicas| if circumstances.hibernates { 0 } else { replicas };
+    let workers = circumstances.workers.unwrap_or_else(|| worker_replicas(spec));
     Some(ClusterObjects {
         revision: workloads::revision(cluster, revision, rendered),
         service_account: workloads::service_account(cluster),
@@ -196,13 +200,8 @@ pub fn objects(
         service: network::coordinator_service(cluster),
         network_policies: network::policies(cluster, circumstances.operator_namespace),
         disruption_budgets: workloads::disruption_budgets(cluster, circumstances.drained),
-        coordinator: workloads::coordinator(cluster, revision, coordinator),
-        workers: workloads::workers(
-            cluster,
-            revision,
-            worker,
-            circumstances.workers.unwrap_or_else(|| worker_replicas(spec)),
-        ),
+        coordinator: workloads::coordinator(cluster, revision, coordinator, unless_hibernating(1)),
+        workers: workloads::workers(cluster, revision, worker, unless_hibernating(workers)),
     })
 }
 

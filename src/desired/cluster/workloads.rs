@@ -53,7 +53,12 @@ pub(super) fn config_map(cluster: &ClusterIdentity, component: &str, part: &Comp
 
 /// The coordinator: a Deployment that never runs two at once of its own will. A StatefulSet would never replace its pod on
 /// a dead node, and would stick on a broken revision.
-pub(super) fn coordinator(cluster: &ClusterIdentity, revision: &Revision, part: &Component) -> Deployment {
+pub(super) fn coordinator(
+    cluster: &ClusterIdentity,
+    revision: &Revision,
+    part: &Component,
+    replicas: i32,
+) -> Deployment {
     let strategy = DeploymentStrategy { type_: Some("Recreate".into()), rolling_update: None };
     deployment(
         cluster,
@@ -61,7 +66,7 @@ pub(super) fn coordinator(cluster: &ClusterIdentity, revision: &Revision, part: 
         cluster.coordinator_name(),
         revision,
         DeploymentSpec {
-            replicas: Some(1),
+            replicas: Some(replicas),
             strategy: Some(strategy),
             template: part.template.clone(),
             ..DeploymentSpec::default()
