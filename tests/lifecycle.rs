@@ -58,17 +58,19 @@ struct Cluster {
     intake: Intake,
     has_query: bool,
     overdue: bool,
+    /// No canary holds it back.
+    proven: bool,
     leaving: bool,
 }
 
 /// A write of the operator.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Write {
-    Keep(String),
+    Keep(String, bool),
     Drain(String),
     /// As it was seen: one that has changed since stays.
     Remove(Cluster),
-    Create,
+    Create(bool),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -93,8 +95,9 @@ impl Cluster {
         format!("c-{}", self.ordinal)
     }
 
+    /// Whether new queries come to it, beyond the share of a canary.
     fn takes_queries(&self) -> bool {
-        self.is_ready && self.intake == Intake::Open
+        self.is_ready && self.intake == Intake::Open && self.proven
     }
 
     fn member(&self) -> Member {
@@ -105,25 +108,41 @@ impl Cluster {
             was_ready: self.was_ready,
             is_ready: self.is_ready,
             intake: self.intake,
+            proven: self.proven,
             leaving: self.leaving,
         }
     }
 }
 
 impl State {
+    fn is_promoted(&self) -> bool {
+        self.promoted || self.needs_no_canary()
+    }
+
+    /// The revision has served already, or there is nothing to compare it with.
+    fn needs_no_canary(&self) -> bool {
+        let served = |it: &&Cluster| it.was_ready && it.proven;
+        let (new, old): (Vec<_>, Vec<_>) =
+            self.clusters.iter().filter(served).partition(|it| it.revision == self.revision);
+        !new.is_empty() || old.is_empty()
+    }
+
     fn asked<'a>(&self, revision: &'a str) -> Asked<'a> {
-        Asked { replicas: self.replicas, revision, surge: SURGE, promoted: self.promoted }
+        Asked { replicas: self.replicas, revision, surge: SURGE, promoted: self.is_promoted() }
     }
 
     /// What is wrong with what is decided now: that it takes capacity away, or takes up too much.
     fn fault(&self) -> Option<&'static str> {
         let members: Vec<_> = self.clusters.iter().map(Cluster::member).collect();
         let plan = plan(&self.asked(&self.revision.to_string()), &members);
-        // Before it is promoted, the new revision is no capacity.
-        let counts =
-            |it: &&Cluster| it.takes_queries() && (self.promoted || it.leaving || it.revision != self.revision);
-        let before = self.clusters.iter().filter(counts).count();
-        let after = self.clusters.iter().filter(counts).filter(|it| !plan.drain.contains(&it.name())).count();
+        let before = self.clusters.iter().filter(|it| it.takes_queries()).count();
+        // Who is kept is taken off probation before others drain.
+        let promoted = |it: &Cluster| self.is_promoted() && plan.keep.contains(&it.name());
+        let stays = |it: &&Cluster| {
+            let serves = it.is_ready && it.intake == Intake::Open && (it.proven || promoted(it));
+            serves && !plan.drain.contains(&it.name())
+        };
+        let after = self.clusters.iter().filter(stays).count();
         let left = self.clusters.len() - plan.remove.len();
         if after < before.min(self.replicas) {
             return Some("fewer clusters than asked for take queries");
@@ -135,18 +154,21 @@ impl State {
         let members: Vec<_> = self.clusters.iter().map(Cluster::member).collect();
         let plan = plan(&self.asked(&self.revision.to_string()), &members);
         // In the order in which `reconcile::group` does it; what stands so already is no write.
-        let open = |name: &String| self.clusters.iter().any(|it| it.name() == *name && it.intake != Intake::Open);
+        let open = |name: &String| {
+            let differs = |it: &Cluster| it.intake != Intake::Open || it.proven != self.is_promoted();
+            self.clusters.iter().any(|it| it.name() == *name && differs(it))
+        };
         let seen = |name: String| self.clusters.iter().find(|it| it.name() == name).cloned();
-        let keep = plan.keep.into_iter().filter(open).map(Write::Keep);
+        let keep = plan.keep.into_iter().filter(open).map(|name| Write::Keep(name, self.is_promoted()));
         let drain = plan.drain.into_iter().map(Write::Drain);
         let remove = plan.remove.into_iter().filter_map(seen).map(Write::Remove);
-        keep.chain(drain).chain(remove).chain((0..plan.create).map(|_| Write::Create)).collect()
+        keep.chain(drain).chain(remove).chain((0..plan.create).map(|_| Write::Create(self.is_promoted()))).collect()
     }
 
     fn write(&mut self, write: Write) {
         let at = |clusters: &[Cluster], name: &str| clusters.iter().position(|it| it.name() == name);
         match write {
-            Write::Create => {
+            Write::Create(proven) => {
                 self.last += 1;
                 self.clusters.push(Cluster {
                     ordinal: self.last,
@@ -156,12 +178,14 @@ impl State {
                     intake: Intake::Open,
                     has_query: false,
                     overdue: false,
+                    proven,
                     leaving: false,
                 });
             }
-            Write::Keep(name) => {
+            Write::Keep(name, proven) => {
                 let Some(index) = at(&self.clusters, &name) else { return };
                 (self.clusters[index].intake, self.clusters[index].overdue) = (Intake::Open, false);
+                self.clusters[index].proven = proven;
             }
             Write::Drain(name) => {
                 let Some(index) = at(&self.clusters, &name) else { return };
@@ -233,7 +257,7 @@ impl Model for Group {
             faults: self.faults,
             moves: self.moves,
             canary: self.canary,
-            promoted: !self.canary,
+            promoted: true,
             last: 0,
             clusters: Vec::new(),
             pending: Vec::new(),
@@ -287,7 +311,8 @@ impl Model for Group {
         let mut next = state.clone();
         match action {
             Action::Edit(revision) => {
-                (next.revision, next.edits, next.promoted) = (revision, next.edits - 1, !next.canary);
+                (next.revision, next.edits) = (revision, next.edits - 1);
+                next.promoted = !next.canary;
             }
             Action::Promote => next.promoted = true,
             Action::Scale(replicas) => (next.replicas, next.edits) = (replicas, next.edits - 1),

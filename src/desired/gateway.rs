@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     cluster::ClusterIdentity,
-    group::{canary_share, revision_of},
+    group::canary_share,
     labels::{COMPONENT, GATEWAY, MANAGED_BY, WARREN, component, labels},
     metadata::owned_meta,
     rules,
@@ -75,7 +75,7 @@ fn listener(api::Listener { name, port: _, source, client_tags }: &api::Listener
 }
 
 fn group_entry(namespace: &str, input: &GroupInput<'_>, certificates: &mut BTreeMap<String, String>) -> Group {
-    let share = |cluster: &TrinoCluster| canary_share(input.group, &revision_of(cluster));
+    let share = |cluster: &TrinoCluster| canary_share(input.group, cluster);
     let made = input.clusters.iter().filter_map(|cluster| made_cluster(namespace, cluster, share(cluster) != Some(0)));
     let made: Vec<_> = made.collect();
     let external: Vec<_> = input

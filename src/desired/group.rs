@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::{
-    labels::{DRAINING_SINCE, GROUP, Labels, MANAGED_BY, OWNER_UID, REVISION, WARREN},
+    labels::{DRAINING_SINCE, GROUP, Labels, MANAGED_BY, ON_PROBATION, OWNER_UID, REVISION, WARREN},
     revision::{Revision, cluster_revision},
 };
 use crate::api::{
@@ -53,8 +53,15 @@ impl GroupIdentity {
     }
 
     /// A cluster of the template as it stands now, which takes new queries once it is ready.
-    /// `rollout` says what it shows before that, and how long its queries may go on once it is replaced.
-    pub fn cluster(&self, name: &str, template: &ClusterTemplate, rollout: Option<&Rollout>) -> TrinoCluster {
+    /// `rollout` says what it shows before that, and how long its queries may go on once it is replaced; `on_probation`, that it
+    /// then gets only what a canary gives it.
+    pub fn cluster(
+        &self,
+        name: &str,
+        template: &ClusterTemplate,
+        rollout: Option<&Rollout>,
+        on_probation: bool,
+    ) -> TrinoCluster {
         let metadata = template.metadata.clone().unwrap_or_default();
         let revision = cluster_revision(&template.spec);
         let mut labels = metadata.labels;
@@ -70,7 +77,11 @@ impl GroupIdentity {
             }
             spec.verify = verify;
         }
-        self.object(name, labels, metadata.annotations, spec)
+        let mut annotations = metadata.annotations;
+        if on_probation {
+            annotations.insert(ON_PROBATION.to_owned(), revision.to_string());
+        }
+        self.object(name, labels, annotations, spec)
     }
 
     /// `cluster` as it is, but draining since `since` (RFC 3339).
@@ -82,7 +93,11 @@ impl GroupIdentity {
         let mut labels = self.labels();
         labels.insert(REVISION.to_owned(), revision.to_string());
         let name = cluster.metadata.name.clone().unwrap_or_default();
-        self.object(&name, labels, BTreeMap::from([(DRAINING_SINCE.to_owned(), since)]), spec)
+        let mut annotations = BTreeMap::from([(DRAINING_SINCE.to_owned(), since)]);
+        if is_on_probation(cluster) {
+            annotations.insert(ON_PROBATION.to_owned(), revision.to_string());
+        }
+        self.object(&name, labels, annotations, spec)
     }
 
     fn object(
@@ -131,17 +146,19 @@ pub fn max_surge(spec: &TrinoClusterGroupSpec) -> usize {
     usize::try_from(asked).unwrap_or(1)
 }
 
-/// The share of new queries, in percent, of a cluster made from `revision`; none when it takes part as all others do. While a
-/// canary is asked for, what is not of the revision that serves gets only what the canary gives it, so that a cluster that has
-/// just been verified is not sent everything for a moment.
-pub fn canary_share(group: &TrinoClusterGroup, revision: &Revision) -> Option<u32> {
-    group.spec.rollout.as_ref()?.canary.as_ref()?;
-    let status = group.status.as_ref()?;
-    if *status.current_revision.as_ref()? == revision.as_str() {
+/// Whether the cluster gets only what its group's canary gives it.
+pub fn is_on_probation(cluster: &TrinoCluster) -> bool {
+    cluster.metadata.annotations.as_ref().is_some_and(|annotations| annotations.contains_key(ON_PROBATION))
+}
+
+/// The cluster's share of new queries in percent; none when it takes part as all others do.
+pub fn canary_share(group: &TrinoClusterGroup, cluster: &TrinoCluster) -> Option<u32> {
+    if !is_on_probation(cluster) {
         return None;
     }
-    let canary = status.canary.as_ref().filter(|canary| canary.revision == revision.as_str());
-    match canary.map(|canary| (canary.stage, canary.weight)) {
+    let revision = revision_of(cluster);
+    let canary = group.status.as_ref().and_then(|status| status.canary.as_ref());
+    match canary.filter(|canary| canary.revision == revision.as_str()).map(|canary| (canary.stage, canary.weight)) {
         Some((CanaryStage::Promoted, _)) => None,
         Some((CanaryStage::Running, weight)) => Some(u32::try_from(weight).unwrap_or(0)),
         Some((CanaryStage::Aborted, _)) | None => Some(0),

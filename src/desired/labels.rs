@@ -39,6 +39,9 @@ pub const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 /// On a cluster of a group: since when another one is to take its place, since its coordinator's node is to go.
 pub const MOVING_SINCE: &str = "trinowarren.io/moving-since";
 
+/// On a cluster of a group: it gets only what its group's canary gives it.
+pub const ON_PROBATION: &str = "trinowarren.io/on-probation";
+
 /// On a group: the revision that takes over now, whatever its canary says.
 pub const PROMOTE: &str = "trinowarren.io/promote";
 

@@ -38,6 +38,8 @@ pub struct Member {
     pub is_ready: bool,
     /// What it was told about new queries.
     pub intake: Intake,
+    /// Whether it takes its full part: no canary holds it back.
+    pub proven: bool,
     /// Whether its node is to go: another cluster takes its place, whatever becomes of the node.
     pub leaving: bool,
 }
@@ -72,6 +74,8 @@ pub struct Plan {
     pub create: usize,
     /// Clusters that take new queries, or are to once they are ready.
     pub keep: Vec<String>,
+    /// Whether those that are made and kept get only what a canary gives them.
+    pub on_probation: bool,
     /// Clusters of another revision, or that leave, and go on taking new queries until others stand in for them.
     pub hold: Vec<String>,
     /// Clusters that from now on take no new queries.
@@ -95,20 +99,22 @@ impl Plan {
 
 /// Decides what to do about `members`. Applied again and again it settles.
 pub fn plan(asked: &Asked<'_>, members: &[Member]) -> Plan {
-    let mut plan = Plan::default();
+    let mut plan = Plan { on_probation: !asked.promoted, ..Plan::default() };
     let (kept, others) = choose(asked, members);
     plan.keep = kept.iter().map(|member| member.name.clone()).collect();
     let stand_in = kept.iter().filter(|member| member.serves()).count();
     let complete = stand_in == asked.replicas;
     // What serves beyond what is asked for; without promotion the new revision counts for nothing.
-    let serving = others.iter().filter(|member| !member.is_asked_for(asked) && member.serves()).count();
+    let stands = |member: &&&Member| !member.is_asked_for(asked) && member.proven && member.serves();
+    let serving = others.iter().filter(stands).count();
     let counted = serving + if asked.promoted { stand_in } else { 0 };
     let mut spare = counted.saturating_sub(asked.replicas);
     for member in others {
         let surplus = member.is_asked_for(asked);
         let list = match member.intake {
             _ if !member.was_ready => &mut plan.remove,
-            Intake::Open if surplus || (complete && asked.promoted) => &mut plan.drain,
+            // A canary that was given up goes, whatever it is that comes next.
+            Intake::Open if surplus || !member.proven || (complete && asked.promoted) => &mut plan.drain,
             Intake::Open if member.serves() && spare > 0 => {
                 spare -= 1;
                 &mut plan.drain
@@ -152,6 +158,7 @@ mod tests {
             was_ready: true,
             is_ready: true,
             intake: Intake::Open,
+            proven: true,
             leaving: false,
         }
     }
@@ -223,6 +230,13 @@ mod tests {
         assert_eq!((draining.create, draining.hold), (0, names(&["c-2"])), "what drains takes up room");
         let then = of(1, &[old[1].clone(), ready(3, "b")]);
         assert_eq!((then.create, then.hold), (1, names(&["c-2"])));
+    }
+
+    #[test]
+    fn a_canary_that_was_given_up_stands_in_for_nothing() {
+        let aborted = Member { proven: false, ..ready(2, "b") };
+        let edited = plan(&Asked { promoted: false, ..asked(1, "c") }, &[ready(1, "a"), aborted]);
+        assert_eq!((edited.hold, edited.drain, edited.create), (names(&["c-1"]), names(&["c-2"]), 0));
     }
 
     #[test]

@@ -37,18 +37,17 @@ pub(super) async fn look(
     members: &[Arc<TrinoCluster>],
 ) -> Result<Canary, Error> {
     let asked = group.spec.rollout.as_ref().and_then(|rollout| rollout.canary.as_ref());
-    let status = group.status.as_ref();
-    let known = status.and_then(|status| status.canary.clone());
+    let known = group.status.as_ref().and_then(|status| status.canary.clone());
     let known = known.filter(|canary| Some(canary.revision.as_str()) == revision);
-    let current = status.and_then(|status| status.current_revision.as_deref());
-    let (Some(asked), Some(revision), Some(current)) = (asked, revision, current) else { return Ok(Canary::default()) };
-    if current == revision {
+    let (Some(asked), Some(revision)) = (asked, revision) else { return Ok(Canary::default()) };
+    let (new, old): (Vec<_>, Vec<_>) =
+        members.iter().partition(|cluster| group::revision_of(cluster).as_str() == revision);
+    // A revision that has served already needs to show nothing, and one that replaces none has nothing to be compared with.
+    if new.iter().any(|cluster| has_served(cluster)) || !old.iter().any(|cluster| has_served(cluster)) {
         return Ok(Canary { status: known, holds: false });
     }
     let terms = terms(canary_terms(asked)?);
-    let serve = |cluster: &&Arc<TrinoCluster>| cluster::takes_queries(cluster);
-    let (new, old): (Vec<_>, Vec<_>) =
-        members.iter().filter(serve).partition(|cluster| group::revision_of(cluster).as_str() == revision);
+    let (new, old) = (serving(new), serving(old));
     if known.is_none() && new.is_empty() {
         return Ok(Canary { status: None, holds: true });
     }
@@ -68,6 +67,17 @@ pub(super) async fn look(
     let status = status_of(revision, &terms, progress, comparison.as_ref(), baseline);
     let holds = status.stage != CanaryStage::Promoted;
     Ok(Canary { status: Some(status), holds })
+}
+
+/// Whether the cluster took its full part once.
+fn has_served(cluster: &TrinoCluster) -> bool {
+    let verified = cluster.status.as_ref().and_then(|status| status.was_ready).unwrap_or(false);
+    verified && !group::is_on_probation(cluster)
+}
+
+fn serving(mut clusters: Vec<&Arc<TrinoCluster>>) -> Vec<&Arc<TrinoCluster>> {
+    clusters.retain(|cluster| cluster::takes_queries(cluster));
+    clusters
 }
 
 fn terms(CanaryTerms { steps, failure_increase, latency_increase, least_queries }: CanaryTerms) -> Terms {

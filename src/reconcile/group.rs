@@ -133,6 +133,7 @@ fn member(cluster: &TrinoCluster) -> Member {
         was_ready,
         is_ready: was_ready && READY.holds(conditions),
         intake,
+        proven: !group::is_on_probation(cluster),
         leaving: cluster.annotations().contains_key(MOVING_SINCE),
         name,
     }
@@ -157,7 +158,7 @@ async fn execute(
     // Who is to take queries does so before others stop, should this be cut off in between.
     if let Some(template) = &group.spec.template {
         for name in &plan.keep {
-            let cluster = identity.cluster(name, template, group.spec.rollout.as_ref());
+            let cluster = identity.cluster(name, template, group.spec.rollout.as_ref(), plan.on_probation);
             context.apply(workers::begin(cluster, &template.spec, clusters)).await?;
         }
     }
@@ -172,7 +173,7 @@ async fn execute(
     if plan.create == 0 {
         return Ok(group);
     }
-    create(context, &group, identity, template, clusters, plan.create).await
+    create(context, &group, identity, template, clusters, plan).await
 }
 
 /// Makes new clusters. Their numbers are written down before they are made, on top of the group as it was last seen, so
@@ -183,16 +184,16 @@ async fn create(
     identity: &GroupIdentity,
     template: &ClusterTemplate,
     clusters: &[Arc<TrinoCluster>],
-    count: usize,
+    plan: &Plan,
 ) -> Result<Arc<TrinoClusterGroup>, Error> {
     let mut status = group.status.clone().unwrap_or_default();
     let first = status.last_ordinal + 1;
-    status.last_ordinal += i64::try_from(count).expect("a group asks for at most 100 clusters");
+    status.last_ordinal += i64::try_from(plan.create).expect("a group asks for at most 100 clusters");
     let last = status.last_ordinal;
     let group = context.replace_status(group, status).await?;
     let rollout = group.spec.rollout.as_ref();
     for ordinal in first..=last {
-        let cluster = identity.cluster(&identity.cluster_name(ordinal), template, rollout);
+        let cluster = identity.cluster(&identity.cluster_name(ordinal), template, rollout, plan.on_probation);
         context.apply(workers::begin(cluster, &template.spec, clusters)).await?;
     }
     Ok(Arc::new(group))

@@ -111,16 +111,16 @@ async fn mark(context: &Context, cluster: &TrinoCluster, node: &str) {
 mod tests {
     use super::*;
 
-    fn node(spec: serde_json::Value) -> Node {
+    fn node(spec: &serde_json::Value) -> Node {
         serde_json::from_value(json!({"metadata": {"name": "n"}, "spec": spec})).expect("a node")
     }
 
     #[test]
     fn a_node_goes_when_it_is_cordoned_or_tainted_by_who_removes_it() {
         let taints: Vec<_> = TAINTS.iter().map(|&taint| taint.to_owned()).collect();
-        assert!(leaves(&node(json!({"unschedulable": true})), &taints));
-        let tainted = |key: &str| node(json!({"taints": [{"key": key, "effect": "NoSchedule"}]}));
+        assert!(leaves(&node(&json!({"unschedulable": true})), &taints));
+        let tainted = |key: &str| node(&json!({"taints": [{"key": key, "effect": "NoSchedule"}]}));
         assert!(leaves(&tainted("karpenter.sh/disrupted"), &taints));
-        assert!(!leaves(&tainted("dedicated"), &taints) && !leaves(&node(json!({})), &taints));
+        assert!(!leaves(&tainted("dedicated"), &taints) && !leaves(&node(&json!({})), &taints));
     }
 }

@@ -65,7 +65,8 @@ async fn it_gets_its_share_step_by_step_and_takes_over_when_it_does_no_worse() {
     assert_eq!(routed(&server), both);
     let turned = [(old.clone(), "Draining".to_owned()), (new.clone(), "Active".to_owned())];
     server.until("the new one takes over", |server| (routed(server) == turned).then_some(())).await;
-    assert_eq!((share(&server), &status(&server)["stage"]), (None, &json!("Promoted")));
+    server.until("it gets all of its share", |server| share(server).is_none().then_some(())).await;
+    assert_eq!(status(&server)["stage"], "Promoted");
     until_gone(&server, &old).await;
     until_ready(&server, "trinoclustergroups", "adhoc").await;
     let before = server.writes().len();
@@ -148,5 +149,30 @@ async fn clusters_are_replaced_one_after_the_other_within_the_surge() {
     }
     assert!(server.names("trinoclusters").iter().all(|name| !old.contains(name)));
     until_ready(&server, "trinoclustergroups", "adhoc").await;
+    operator.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_an_aborted_canary_another_edit_leaves_the_old_one_alone() {
+    let scene = Scene::default();
+    let (server, operator) = running_with("warren:1", &scene).await;
+    minutes(6).await;
+    let (old, worse) = begin(&server, steps()).await;
+    until_share(&server, 10, &worse).await;
+    scene.outcomes(&worse, 40, 40);
+    let only_old = [(old.clone(), "Active".to_owned()), (worse.clone(), "Draining".to_owned())];
+    server.until("the new one gets nothing", |server| (routed(server) == only_old).then_some(())).await;
+    server.edit("trinoclustergroups", "adhoc", |group| group["spec"]["template"]["spec"]["version"] = "478".into());
+    until_gone(&server, &worse).await;
+    let active = |server: &Server| routed(server).contains(&(old.clone(), "Active".to_owned()));
+    assert!(active(&server), "it serves all the time");
+    until_deployments(&server, 5).await;
+    let better = server.names("trinoclusters").into_iter().find(|name| *name != old).expect("a third one");
+    make_ready(&server, &better);
+    until_share(&server, 10, &better).await;
+    assert!(active(&server));
+    minutes(16).await;
+    until_gone(&server, &old).await;
+    assert_eq!(routed(&server), [(better.clone(), "Active".to_owned())]);
     operator.stop().await;
 }
