@@ -25,6 +25,7 @@ pub struct Asked<'a> {
 
 /// A cluster of the group, as it was last seen. Clusters that are being deleted are left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "what can be true of it is independent")]
 pub struct Member {
     /// Its name.
     pub name: String,

@@ -99,8 +99,8 @@ async fn mark(context: &Context, cluster: &TrinoCluster, node: &str) {
     let patch = Patch::Merge(json!({"metadata": {"annotations": {MOVING_SINCE: since}}}));
     match context.api::<TrinoCluster>(&namespace).patch(&name, &PatchParams::default(), &patch).await {
         Ok(_) => {
-            let note = format!("node {node:?} is to go: another cluster takes its place, and then this one drains");
-            context.publish(cluster, EventType::Normal, "Moving", &note).await;
+            let text = format!("node {node:?} is to go: another cluster takes its place, and then this one drains");
+            context.publish(cluster, EventType::Normal, "Moving", &text).await;
         }
         // The next look tries again.
         Err(error) => warn!(cluster = name, %error, "cannot mark a cluster that is to move"),
