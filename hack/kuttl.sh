@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The end-to-end tests: installs this tree's operator, then runs tests/kuttl against a real API server, kubelet and
-# Trino. What every test needs is installed once; tests/kuttl/last holds those that must be alone with the operator.
+# Trino. What every test needs is installed once; tests/kuttl/nodes holds those that must be alone on the node,
+# tests/kuttl/last those that must be alone with the operator.
 # Each test is a line `ok` or `FAILED` with its time, and a failed one is followed by the end of its log.
 #
 #   kuttl.sh              all tests
@@ -86,12 +87,14 @@ main() {
   if (($#)); then
     for name in "$@"; do
       if [ -d "$TESTS/cases/$name" ]; then run "$TESTS/cases" "$name"
+      elif [ -d "$TESTS/nodes/$name" ]; then run "$TESTS/nodes" "$name"
       elif [ -d "$TESTS/last/$name" ]; then run "$TESTS/last" "$name"
       else die "no such test: $name"; fi
     done
   else
     verdict examples examples
     run "$TESTS/cases"
+    run "$TESTS/nodes"
     run "$TESTS/last"
     [ -n "${WARREN_KEEP:-}" ] || verdict no-leftovers leftovers
   fi

@@ -302,6 +302,30 @@ drains() { # GROUP SECONDS COMMAND…
   echo "$old is gone $((SECONDS - done)) s after the last row"
 }
 
+# Drains the node of a group's coordinator under a client that reads slowly.
+moves() { # GROUP SECONDS
+  local old pod node deadline=$((SECONDS + $2))
+  old=$(names "$1" Active)
+  pod=$(k get pods -l "app.kubernetes.io/component=coordinator,trinowarren.io/cluster=$old" -o name)
+  node=$(k get "$pod" -o jsonpath='{.spec.nodeName}')
+  begin_reading
+  echo "$old runs $QUERY on $node; $ROWS rows so far"
+  # shellcheck disable=SC2064 # the value of now
+  trap "kubectl uncordon $node" EXIT
+  ! kubectl drain "$node" --pod-selector "trinowarren.io/cluster=$old" --delete-emptydir-data --timeout=10s ||
+    no "the coordinator was evicted under a query"
+  until event "trinocluster/$old" "Moving: node \"$node\" is to go" >/dev/null; do
+    ((SECONDS < deadline)) || no "$old is not marked: $(k get "trinocluster/$old" -o json | jq -c .metadata.annotations)"
+    sleep 1
+  done
+  kubectl uncordon "$node"
+  until_phase "$old" Draining "$2"
+  waits_for_query "$old" 15
+  nations
+  read_rest
+  until_gone "trinocluster/$old" 90
+}
+
 # Deletes a group under a client that reads slowly; what was read is served to the end, the rest is cut by the annotation.
 deleted_drains() { # GROUP SECONDS
   local cluster
