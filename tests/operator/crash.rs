@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::{
     Operator,
-    acts::{Trial, trials},
+    acts::{Act, Trial, trials},
     condition,
     faults::{At, Cut},
     quickstart,
@@ -15,15 +15,16 @@ use crate::{
 
 const CUTS: [Cut; 3] = [Cut::Killed, Cut::AnswerLost, Cut::RequestLost];
 
-/// Cuts one write after the other, from the `first` on each `stride`th, until a run ends before its write comes.
-fn cut_one_by_one(trial: &Trial, cut: Cut, first: usize, stride: usize) {
-    for write in (first..).step_by(stride) {
+/// Cuts one write after the other, from the `first` on each `stride`th, until a run ends before its write comes; returns the
+/// number of runs.
+fn cut_one_by_one(trial: &Trial, cut: Cut, first: usize, stride: usize) -> usize {
+    for (runs, write) in (1..).zip((first..).step_by(stride)) {
         let trouble = |server: &Server| server.faults.cut(cut, At::Write(write));
         if trial.run(&format!("{cut:?} at write {write}"), trouble, |server| server.faults.cuts()) == 0 {
-            println!("{:?}: {cut:?} at one of {} writes", trial.act, write - stride);
-            break;
+            return runs;
         }
     }
+    unreachable!("a run ends")
 }
 
 /// Cuts one write in three, all the time.
@@ -47,11 +48,9 @@ fn whatever_write_is_cut_the_same_state_is_reached() {
 #[test]
 #[ignore = "takes a minute; hack/soak.sh runs it"]
 fn each_write_is_cut() {
-    for trial in trials() {
-        for cut in CUTS {
-            cut_one_by_one(&trial, cut, 1, 1);
-        }
-    }
+    let trials = trials();
+    let all = trials.iter().flat_map(|trial| CUTS.map(|cut| cut_one_by_one(trial, cut, 1, 1)));
+    println!("\nruns: {}", all.sum::<usize>());
 }
 
 #[test]
@@ -68,9 +67,12 @@ fn an_operator_that_dies_and_a_network_that_loses_writes_all_the_time_cost_time_
 fn writes_are_cut_again_and_again() {
     for trial in trials() {
         for seed in 0..50 {
-            CUTS.into_iter().for_each(|cut| cut_again_and_again(&trial, cut, seed));
+            for cut in CUTS {
+                cut_again_and_again(&trial, cut, seed);
+            }
         }
     }
+    println!("\nruns: {}", Act::ALL.len() * 50 * CUTS.len());
 }
 
 #[tokio::test(start_paused = true)]

@@ -43,13 +43,13 @@ pub enum At {
     /// This one alone, counted from 1.
     Write(usize),
     /// One in three, by these dice. (Not each third one: what takes three writes would never be done.)
-    OneInThree(StdRng),
+    OneInThree(Box<StdRng>),
 }
 
 impl At {
     /// By the dice with this seed.
     pub fn dice(seed: u64) -> Self {
-        Self::OneInThree(StdRng::seed_from_u64(seed))
+        Self::OneInThree(Box::new(StdRng::seed_from_u64(seed)))
     }
 }
 

@@ -7,6 +7,7 @@ mod crash;
 mod drain;
 mod faults;
 mod fields;
+mod kubectl;
 mod nodes;
 mod proxies;
 mod scene;

@@ -333,7 +333,7 @@ impl Connection {
     /// Returns while its client lives, and never after.
     async fn alive(&self) {
         if self.dead.load(Ordering::Relaxed) {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 
@@ -617,8 +617,11 @@ fn merge(object: &mut Value, patch: &Value) {
 }
 
 fn selected(labels: &Value, selector: Option<&str>) -> bool {
-    let pairs = selector.unwrap_or_default().split(',').filter(|pair| !pair.is_empty());
-    pairs.map(|pair| pair.split_once('=').expect("key=value")).all(|(key, value)| labels[key] == value)
+    let mut wanted = selector.unwrap_or_default().split(',').filter(|wanted| !wanted.is_empty());
+    wanted.all(|wanted| match wanted.split_once('=') {
+        Some((key, value)) => labels[key] == value,
+        None => !labels[wanted].is_null(),
+    })
 }
 
 fn failure(code: StatusCode, reason: &str) -> (StatusCode, Value) {
