@@ -38,7 +38,7 @@ generate: ## write crds/ and docs/api.md from the types, the chart's copies, and
 	UPDATE=1 cargo test --quiet --locked --test crds
 	hack/lint.sh --update
 
-bench: ## measurements side by side: gateway, start, memory, rest
+bench: ## measurements side by side: gateway, start, memory, scale, rest
 	@hack/bench.sh
 
 fuzz: ## hostile input for the parsers, 5 min each; parts: hack/fuzz.sh SECONDS TARGET…

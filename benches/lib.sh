@@ -9,6 +9,12 @@ now() { date +%s.%N; }
 since() { echo "$(now) $1" | awk '{printf "%.2f", $1 - $2}'; }
 median() { sort -n | awk '{v[NR] = $1} END {print (NR % 2) ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2}'; }
 
+resident() { # SUBCOMMAND: of the youngest `/warren SUBCOMMAND` on this machine, in MiB
+  local pid
+  pid=$(pgrep -n -f "^/warren $1") || die "no /warren $1 runs here"
+  awk '/^VmRSS/ {printf "%.1f", $2 / 1024}' "/proc/$pid/status"
+}
+
 # Runs SQL by Trino's client protocol and prints its data, one page a line; fails when there is no answer yet. No client's
 # own start-up time is in it.
 ask() { # URL SQL

@@ -9,12 +9,6 @@ CLUSTERS=${CLUSTERS:-50}
 [ "${WARREN_CLUSTER_KIND:-}" = node ] || die "this reads the memory of processes on this machine: it needs the local node"
 trap 'kubectl delete namespace "$NAMESPACE" --ignore-not-found --wait=false >/dev/null' EXIT
 
-resident() { # SUBCOMMAND: of the youngest `/warren SUBCOMMAND` on this machine, in MiB
-  local pid
-  pid=$(pgrep -n -f "^/warren $1") || die "no /warren $1 runs here"
-  awk '/^VmRSS/ {printf "%.1f", $2 / 1024}' "/proc/$pid/status"
-}
-
 made() { [ "$(kubectl -n "$NAMESPACE" get deployments -l app.kubernetes.io/component=worker -o name | wc -l)" -ge "$CLUSTERS" ]; }
 
 kubectl delete namespace "$NAMESPACE" --ignore-not-found >/dev/null

@@ -16,7 +16,7 @@ cluster() { # with this tree's operator in it
   [ -n "${WARREN_SKIP_INSTALL:-}" ] || "$HACK/install.sh"
 }
 
-(($#)) || set -- gateway rows slow start memory rest # the first three before there is a cluster, which takes its share
+(($#)) || set -- gateway rows slow start memory scale rest # the first three before there is a cluster, which takes its share
 ready=
 for name in "$@"; do
   if [[ " gateway rows slow " != *" $name "* ]] && [ -z "$ready" ]; then

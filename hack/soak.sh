@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Trials under load that take too long for the tests. Without Kubernetes: real coordinators, real clients, and three
-# gateways behind one address (HAProxy, by TCP). Each is a line `ok` or `FAILED`.
+# Trials that take too long for the tests. Without Kubernetes: real coordinators, real clients, and three gateways behind
+# one address (HAProxy, by TCP). Each is a line `ok` or `FAILED`.
 #
 #   soak.sh            all
+#   soak.sh operator   the operator, in virtual time, is killed at each of its writes and sees late, wrongly or not at all
 #   soak.sh kill       every few seconds one of three gateways is killed (SIGKILL) and started anew: no query that a client
 #                      knows of breaks, and no row is lost or repeated
 #   soak.sh rollout    all three are replaced, one after the other, by SIGTERM: nothing fails at all
@@ -113,11 +114,28 @@ rollout_trial() {
   verdict rollout 0 "$count"
 }
 
+operator_trial() { # what tests/operator runs a sample of
+  local begin=$SECONDS
+  step "operator: each write cut, watches that lag in a hundred ways"
+  if run_logged "the operator's trials" "$LOGS/operator.log" \
+    cargo test --locked --manifest-path "$HACK/../Cargo.toml" --test operator -- --ignored --nocapture; then
+    printf 'ok      operator: %s runs, %s s\n' "$(awk '/^runs: / {sum += $2} END {print sum}' "$LOGS/operator.log")" $((SECONDS - begin))
+  else
+    FAILURES=$((FAILURES + 1))
+    echo "FAILED  operator"
+  fi
+}
+
 main() {
   local name
-  (($#)) || set -- kill rollout
+  (($#)) || set -- operator kill rollout
   rm -rf "$LOGS"
   mkdir -p "$RUN"
+  if [ "$1" = operator ]; then
+    operator_trial
+    shift
+    (($#)) || { ((FAILURES == 0)); return; }
+  fi
   trap stop_all EXIT
   trap 'exit 143' TERM INT
   prepare_programs "$LOGS"

@@ -116,7 +116,7 @@ fn catalogs_schema(generator: &mut SchemaGenerator) -> Schema {
 
 /// Whether new queries come to a cluster: `Active`; `Drained`, which takes it out of routing while its running queries go on;
 /// or `Hibernated`, which also removes its pods once no query is left, and keeps everything else: set to `Active`, it comes
-/// back. A group sets it on the clusters that it makes. Default: `Active`.
+/// back. A group sets `Drained` on clusters that it replaces, `kubectl warren drain` by hand. Default: `Active`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum ServingIntent {
     /// New queries come here once the cluster is ready.

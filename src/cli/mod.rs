@@ -1,13 +1,14 @@
 //! Arguments and wiring: the only reader of the environment. Nobody names it but `main.rs`.
 
 mod crds;
+pub mod kubectl;
 mod operator;
 mod probe;
 mod proxy;
 mod route;
 mod traces;
 
-use std::process::ExitCode;
+use std::{ffi::OsStr, path::Path, process::ExitCode};
 
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -33,11 +34,20 @@ struct Arguments {
     log: String,
 }
 
+/// Shows how a fleet is, and drains, rolls back and promotes.
+#[derive(Debug, Parser)]
+#[command(name = "kubectl-warren", bin_name = "kubectl warren", version, max_term_width = 110)]
+struct Plugin {
+    #[command(flatten)]
+    arguments: kubectl::Arguments,
+}
+
 /// One variant per subcommand, each in a file of its own.
 #[derive(Debug, Subcommand)]
 enum Command {
     Operator(operator::Arguments),
     Crds(crds::Arguments),
+    Kubectl(kubectl::Arguments),
     Probe(probe::Arguments),
     Proxy(proxy::Arguments),
     Route(route::Arguments),
@@ -70,15 +80,29 @@ enum Failure {
 /// Runs the subcommand that the arguments name; the exit code tells whether it succeeded: 2 when an argument or a file
 /// is wrong, 1 when something else failed.
 pub fn main() -> ExitCode {
+    if std::env::args_os().next().is_some_and(|program| is_plugin(&program)) {
+        let begun = logs::init(logs::Format::Human, "warn").map_err(|error| Failure::Usage(error.into()));
+        return code(begun.and_then(|()| kubectl::run(Plugin::parse().arguments)));
+    }
     let Arguments { command, log_format, log } = Arguments::parse();
     let begun = logs::init(log_format.into(), &log).map_err(|error| Failure::Usage(error.into()));
     let done = begun.and_then(|()| match command {
         Command::Operator(arguments) => operator::run(arguments),
         Command::Crds(arguments) => crds::run(&arguments),
+        Command::Kubectl(arguments) => kubectl::run(arguments),
         Command::Probe(arguments) => probe::run(arguments),
         Command::Proxy(arguments) => proxy::run(arguments),
         Command::Route(arguments) => route::run(arguments),
     });
+    code(done)
+}
+
+/// Whether this binary was started as a plugin of kubectl.
+fn is_plugin(program: &OsStr) -> bool {
+    Path::new(program).file_name().is_some_and(|name| name == "kubectl-warren")
+}
+
+fn code(done: Result<(), Failure>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Usage(error)) => tell(&error, ExitCode::from(USAGE)),
@@ -101,5 +125,12 @@ mod tests {
     #[test]
     fn the_arguments_do_not_contradict_each_other() {
         Arguments::command().debug_assert();
+        Plugin::command().debug_assert();
+    }
+
+    #[test]
+    fn its_name_makes_it_a_plugin_of_kubectl() {
+        assert!(is_plugin(OsStr::new("/usr/local/bin/kubectl-warren")));
+        assert!(!is_plugin(OsStr::new("/warren")));
     }
 }

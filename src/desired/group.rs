@@ -52,7 +52,7 @@ impl GroupIdentity {
         super::labels::labels([(GROUP, self.name.as_str())])
     }
 
-    /// A cluster of the template as it stands now, which takes new queries once it is ready.
+    /// A cluster of the template as it stands now, which takes new queries once it is ready, unless a user drains it.
     /// `rollout` says what it shows before that, and how long its queries may go on once it is replaced; `on_probation`, that it
     /// then gets only what a canary gives it.
     pub fn cluster(
@@ -68,7 +68,8 @@ impl GroupIdentity {
         labels.extend(self.labels());
         labels.insert(REVISION.to_owned(), revision.to_string());
         let mut spec = template.spec.clone();
-        spec.serving = Some(ServingIntent::Active);
+        // Nothing is said of `serving`: applied so, it takes back what the group asked for before, and no user's drain.
+        spec.serving = None;
         leave_to_autoscaler(&mut spec);
         // What remains of it concerns the group alone.
         if let Some(Rollout { drain_timeout, verify, max_surge: _, canary: _ }) = rollout.cloned() {

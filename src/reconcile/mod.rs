@@ -204,7 +204,7 @@ fn stream<T>(queue: mpsc::Receiver<T>) -> impl Stream<Item = T> {
     futures::stream::unfold(queue, |mut queue| async move { queue.recv().await.map(|item| (item, queue)) })
 }
 
-/// One reconciliation: skipped when paused, counted, and its error shown on the object.
+/// One reconciliation: skipped when paused, put off when it has just failed, counted, and its error shown on the object.
 async fn one<K, Reconciliation>(
     object: Arc<K>,
     context: Arc<Context>,
@@ -220,6 +220,9 @@ where
         context.write_status(&*object, status, &conditions).await?;
         return Ok(Action::await_change());
     }
+    if let Some(remaining) = context.backoff.remaining(&key(&*object), object.meta().generation) {
+        return Ok(Action::requeue(remaining));
+    }
     let start = Instant::now();
     let outcome = reconcile(object.clone(), context.clone()).await;
     let word = outcome.as_ref().map_or_else(Error::reason, |_| "ok");
@@ -231,6 +234,10 @@ where
         }
         Err(error) => {
             if let Some(conditions) = error.conditions(status::serves(&*object)) {
+                // The attempt may have written the status before it failed.
+                let latest = K::named(&context.index, &object.namespace().unwrap_or_default(), &object.name_any());
+                let latest = latest.filter(|latest| latest.meta().generation == object.meta().generation);
+                let object = latest.unwrap_or(object);
                 let status = object.status().cloned().unwrap_or_default();
                 if let Err(error) = context.write_status(&*object, status, &conditions).await {
                     warn!(%error, "cannot show an error on its object");
@@ -243,10 +250,12 @@ where
 
 fn retry<K: HasStatus>(object: &K, error: &Error, context: &Context) -> Action {
     let (kind, name, namespace) = (K::kind(&()), object.name_any(), object.namespace().unwrap_or_default());
+    let failed = |least| context.backoff.failed(&key(object), object.meta().generation, least);
     match error.class() {
         Class::Invalid => {
             warn!(%kind, namespace, name, %error, "waits for an edit");
-            Action::requeue(INVALID_RETRY)
+            // What other objects may mend is looked at when they change; what the API server refuses is not.
+            Action::requeue(if matches!(error, Error::Api { .. }) { failed(INVALID_RETRY) } else { INVALID_RETRY })
         }
         Class::Waiting => {
             debug!(%kind, namespace, name, %error, "waits");
@@ -257,7 +266,7 @@ fn retry<K: HasStatus>(object: &K, error: &Error, context: &Context) -> Action {
             Action::await_change()
         }
         Class::Transient => {
-            let delay = context.backoff.failed(&key(object));
+            let delay = failed(std::time::Duration::ZERO);
             info!(%kind, namespace, name, %error, ?delay, "tried again");
             Action::requeue(delay)
         }

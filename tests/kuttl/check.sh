@@ -326,6 +326,28 @@ moves() { # GROUP SECONDS
   until_gone "trinocluster/$old" 90
 }
 
+# The operator's own binary as `kubectl warren`, by the operator's rights.
+warren() { kubectl --namespace warren-system exec deployment/warren -- /warren kubectl --namespace "$NAMESPACE" "$@"; }
+
+# Drains a group's only cluster by hand under a client that reads slowly; it stays, and takes queries again when told so.
+drained_by_hand() { # GROUP
+  local cluster said
+  cluster=$(names "$1" Active)
+  begin_reading
+  said=$(warren drain "$cluster")
+  [[ $said == *"no other cluster of group $1 takes queries"* ]] || no "drain says: $said"
+  until_phase "$cluster" Draining 30
+  waits_for_query "$cluster" 15
+  said=$(warren status cluster "$cluster")
+  [[ $said == *Draining*"1 queries, the oldest of reader"* ]] || no "status says: $said"
+  read_rest
+  said=$(warren drain "$cluster" --wait)
+  [[ $said == *"trinocluster/$cluster is drained"* ]] || no "drain --wait says: $said"
+  said=$(warren rollback "$1" 2>&1) && no "rollback found something: $said"
+  warren undrain "$cluster"
+  until_phase "$cluster" Active 60
+}
+
 # Deletes a group under a client that reads slowly; what was read is served to the end, the rest is cut by the annotation.
 deleted_drains() { # GROUP SECONDS
   local cluster

@@ -1,12 +1,18 @@
 //! The whole operator against an API server in memory, in virtual time: what it makes, what it leaves alone, and that it
 //! rests when there is nothing to do.
 
+mod acts;
 mod canary;
+mod crash;
 mod drain;
+mod faults;
+mod fields;
+mod kubectl;
 mod nodes;
 mod proxies;
 mod scene;
 mod server;
+mod stale;
 mod verify;
 mod workers;
 
@@ -34,12 +40,9 @@ impl Operator {
 
     fn start_in(scene: &Scene, server: &Server, image: &str) -> Self {
         let shutdown = CancellationToken::new();
-        let start = tokio::time::Instant::now();
-        // As virtual as the timers; a restarted operator's clock goes on where the server's objects are.
-        let clock: Clock = Arc::new(move || {
-            let passed = i64::try_from(start.elapsed().as_secs()).expect("less than 292 billion years");
-            Timestamp::from_second(1_790_000_000 + passed).expect("in range")
-        });
+        // One clock for all operators of a server: a restarted one goes on where its objects are.
+        let time = server.clone();
+        let clock: Clock = Arc::new(move || Timestamp::from_second(time.now().as_second()).expect("in range"));
         let settings = Settings {
             scope: Scope::All,
             own_image: image.into(),

@@ -1,35 +1,72 @@
-//! An API server in memory, as far as the operator uses one: list, watch, get, apply, JSON and merge patch, create, status,
-//! delete with finalizers and preconditions. It counts the writes. It checks no schema and runs no controller.
+//! An API server in memory, as far as the operator uses one: list, watch, get, apply with owned fields, JSON and merge
+//! patch, create, status, delete with finalizers and preconditions. It counts the writes, and fails as `faults` says. It
+//! checks no schema and runs no controller.
 
 use std::{
     collections::BTreeMap,
-    convert::Infallible,
-    sync::{Arc, Mutex, MutexGuard},
+    io,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use bytes::Bytes;
-use futures::{Stream, StreamExt};
+use futures::StreamExt;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
+use jiff::Timestamp;
 use k8s_openapi::ByteString;
 use kube::{Client, client::Body};
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout_at},
+};
 
-type Answer = Response<UnsyncBoxBody<Bytes, Infallible>>;
+use crate::{
+    faults::{Cut, Faults, WatchFaults},
+    fields::Owners,
+};
+
+/// Nothing takes longer.
+const LONGEST: Duration = Duration::from_secs(3600);
+
+type Answer = Response<UnsyncBoxBody<Bytes, io::Error>>;
 
 /// The server. Clones share it.
 #[derive(Clone)]
 pub struct Server {
     state: Arc<Mutex<State>>,
     version: Arc<watch::Sender<u64>>,
+    /// What goes wrong.
+    pub faults: Faults,
+    clock: (Timestamp, Instant),
+}
+
+/// What a server holds, to begin with it again and again.
+pub struct Snapshot {
+    objects: BTreeMap<Key, Value>,
+    owners: BTreeMap<Key, Owners>,
+    last_version: u64,
+    now: Timestamp,
+}
+
+/// Where a client is connected. Who is killed hears nothing any more, and is heard no more.
+#[derive(Clone, Default)]
+struct Connection {
+    dead: Arc<AtomicBool>,
 }
 
 #[derive(Default)]
 struct State {
     objects: BTreeMap<Key, Value>,
+    owners: BTreeMap<Key, Owners>,
     events: Vec<Event>,
+    /// Whoever saw an older version than this must list anew.
+    oldest_version: u64,
     last_version: u64,
     writes: Vec<String>,
     notes: Vec<String>,
@@ -42,11 +79,28 @@ struct Key {
     name: String,
 }
 
-struct Event {
+/// A change of an object.
+#[derive(Clone)]
+pub struct Event {
     version: u64,
-    plural: String,
+    /// Its kind.
+    pub plural: String,
+    /// When it happened.
+    pub at: Instant,
     labels: Value,
     line: Value,
+}
+
+impl Event {
+    /// `ADDED`, `MODIFIED` or `DELETED`.
+    pub fn change(&self) -> &str {
+        self.line["type"].as_str().expect("a text")
+    }
+
+    /// The object after it.
+    pub fn object(&self) -> &Value {
+        &self.line["object"]
+    }
 }
 
 /// A request's path and what it asks of it.
@@ -60,17 +114,95 @@ struct Target {
 
 impl Server {
     pub fn new() -> Self {
-        Self { state: Arc::default(), version: Arc::new(watch::Sender::new(0)) }
+        let start = Timestamp::from_second(1_790_000_000).expect("in range");
+        Self::with(State::default(), start)
     }
 
-    /// A client of this server.
+    /// A server that holds what another one held.
+    pub fn open(snapshot: &Snapshot) -> Self {
+        let Snapshot { objects, owners, last_version, now } = snapshot;
+        let (objects, owners) = (objects.clone(), owners.clone());
+        let state =
+            State { objects, owners, last_version: *last_version, oldest_version: *last_version, ..State::default() };
+        Self::with(state, *now)
+    }
+
+    fn with(state: State, now: Timestamp) -> Self {
+        Self {
+            version: Arc::new(watch::Sender::new(state.last_version)),
+            state: Arc::new(Mutex::new(state)),
+            faults: Faults::default(),
+            clock: (now, Instant::now()),
+        }
+    }
+
+    /// What it holds.
+    pub fn snapshot(&self) -> Snapshot {
+        let state = self.lock();
+        let (objects, owners) = (state.objects.clone(), state.owners.clone());
+        Snapshot { objects, owners, last_version: state.last_version, now: self.now() }
+    }
+
+    /// What time it is, as virtual as the timers.
+    pub fn now(&self) -> Timestamp {
+        let (begin, since) = self.clock;
+        begin.checked_add(since.elapsed()).expect("in range")
+    }
+
+    /// A client of this server, with a connection of its own.
     pub fn client(&self) -> Client {
-        let server = self.clone();
+        let (server, connection) = (self.clone(), Connection::default());
         let service = tower::service_fn(move |request: Request<Body>| {
-            let server = server.clone();
-            async move { Ok::<_, Infallible>(server.serve(request).await) }
+            let (server, connection) = (server.clone(), connection.clone());
+            async move { server.serve(&connection, request).await }
         });
         Client::new(service, "default")
+    }
+
+    /// All objects, by kind and name.
+    pub fn objects(&self) -> BTreeMap<(String, String), Value> {
+        let state = self.lock();
+        state.objects.iter().map(|(key, value)| ((key.plural.clone(), key.name.clone()), value.clone())).collect()
+    }
+
+    /// All changes so far.
+    pub fn events(&self) -> Vec<Event> {
+        self.lock().events.clone()
+    }
+
+    /// Waits until nothing has changed for so long.
+    pub async fn rest(&self, duration: Duration) {
+        let mut version = self.version.subscribe();
+        let changed = |version: &watch::Receiver<u64>| *version.borrow();
+        let begin = Instant::now();
+        loop {
+            assert!(
+                begin.elapsed() < LONGEST,
+                "never rests: {:#?}",
+                self.writes().iter().rev().take(30).collect::<Vec<_>>()
+            );
+            let before = changed(&version);
+            let end = Instant::now() + duration;
+            while timeout_at(end, version.changed()).await.is_ok() {
+                if changed(&version) != before {
+                    break;
+                }
+            }
+            if changed(&version) == before {
+                return;
+            }
+        }
+    }
+
+    /// Nobody reaches the server for so long.
+    pub fn go_away(&self, duration: Duration) {
+        self.faults.go_away(duration);
+        self.announce();
+    }
+
+    /// Waits for any change.
+    pub async fn changed(&self) {
+        self.version.subscribe().changed().await.expect("the server lives");
     }
 
     /// The writes so far, Events and Leases left out, as `VERB plural/name`.
@@ -130,7 +262,7 @@ impl Server {
             }
         };
         // Virtual time: it passes only while nothing can go on.
-        tokio::time::timeout(std::time::Duration::from_secs(3600), wait).await.unwrap_or_else(|_| {
+        tokio::time::timeout(LONGEST, wait).await.unwrap_or_else(|_| {
             panic!("never came true: {what}; objects: {:#?}", self.lock().objects.keys().collect::<Vec<_>>())
         })
     }
@@ -143,51 +275,129 @@ impl Server {
         self.version.send_replace(self.lock().last_version);
     }
 
-    async fn serve(&self, request: Request<Body>) -> Answer {
+    async fn serve(&self, connection: &Connection, request: Request<Body>) -> io::Result<Answer> {
         let (head, body) = request.into_parts();
+        let body = body.collect().await.expect("a whole body").to_bytes();
+        connection.alive().await;
+        if self.faults.away() {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
         let query: BTreeMap<String, String> = form_pairs(head.uri.query().unwrap_or_default()).into_iter().collect();
         let target = Target::parse(head.uri.path());
-        let body = body.collect().await.expect("a whole body").to_bytes();
         let body: Value = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).expect("JSON") };
         let kind = head.headers.get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         if head.method == Method::GET && query.get("watch").is_some_and(|watch| watch == "true" || watch == "1") {
-            return self.watch(target, &query);
+            return Ok(self.watch(connection, target, &query));
         }
-        let (code, answer) = self.lock().answer(&head.method, &target, &query, kind, body);
+        let cut = if head.method == Method::GET { None } else { self.faults.next_write() };
+        if cut == Some(Cut::RequestLost) {
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
+        let new = target.name.as_ref().is_some_and(|name| self.get(&target.plural, name).is_none());
+        let (code, answer) = if new && head.method != Method::GET && self.faults.refuses(&target.plural) {
+            failure(StatusCode::FORBIDDEN, "Forbidden")
+        } else {
+            self.lock().answer(&head.method, &target, &query, kind, body)
+        };
         self.announce();
-        let body = Full::new(Bytes::from(answer.to_string())).boxed_unsync();
-        Response::builder().status(code).header("content-type", "application/json").body(body).expect("a response")
+        match cut {
+            Some(Cut::AnswerLost) => return Err(io::ErrorKind::ConnectionReset.into()),
+            Some(Cut::Killed) => connection.kill().await,
+            _ => {}
+        }
+        let body = Full::new(Bytes::from(answer.to_string())).map_err(|never| match never {}).boxed_unsync();
+        Ok(Response::builder().status(code).header("content-type", "application/json").body(body).expect("a response"))
     }
 
-    fn watch(&self, target: Target, query: &BTreeMap<String, String>) -> Answer {
+    fn watch(&self, connection: &Connection, target: Target, query: &BTreeMap<String, String>) -> Answer {
         let seen: u64 = query.get("resourceVersion").and_then(|version| version.parse().ok()).unwrap_or(0);
-        let selector = query.get("labelSelector").cloned();
-        let lines = watch_lines(self.clone(), target.plural, seen, selector);
-        let body = StreamBody::new(lines.map(|line| Ok::<_, Infallible>(Frame::data(line)))).boxed_unsync();
+        let mut faults = self.faults.watch(&target.plural);
+        faults.expired |= seen < self.lock().oldest_version;
+        let watch = Watch {
+            server: self.clone(),
+            connection: connection.clone(),
+            version: self.version.subscribe(),
+            plural: target.plural,
+            selector: query.get("labelSelector").cloned(),
+            seen,
+            faults,
+            over: false,
+        };
+        let lines = futures::stream::unfold(watch, |mut watch| async move { Some((watch.next().await?, watch)) });
+        let body = StreamBody::new(lines.map(|line| line.map(Frame::data))).boxed_unsync();
         Response::builder().header("content-type", "application/json").body(body).expect("a response")
     }
 }
 
-fn watch_lines(server: Server, plural: String, seen: u64, selector: Option<String>) -> impl Stream<Item = Bytes> {
-    let version = server.version.subscribe();
-    futures::stream::unfold((server, version, seen), move |(server, mut version, mut seen)| {
-        let (plural, selector) = (plural.clone(), selector.clone());
-        async move {
-            loop {
-                let next = {
-                    let state = server.lock();
-                    let mut news = state.events.iter().filter(|event| event.version > seen && event.plural == plural);
-                    news.find(|event| selected(&event.labels, selector.as_deref()))
-                        .map(|event| (event.version, event.line.to_string() + "\n"))
-                };
-                if let Some((at, line)) = next {
-                    seen = at;
-                    return Some((Bytes::from(line), (server, version, seen)));
+impl Connection {
+    /// Returns while its client lives, and never after.
+    async fn alive(&self) {
+        if self.dead.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    async fn kill(&self) {
+        self.dead.store(true, Ordering::Relaxed);
+        self.alive().await;
+    }
+}
+
+/// One watch of one client.
+struct Watch {
+    server: Server,
+    connection: Connection,
+    version: watch::Receiver<u64>,
+    plural: String,
+    selector: Option<String>,
+    seen: u64,
+    faults: WatchFaults,
+    over: bool,
+}
+
+impl Watch {
+    /// The next line; none at the end of the connection.
+    async fn next(&mut self) -> Option<io::Result<Bytes>> {
+        if self.over {
+            return None;
+        }
+        if self.faults.expired {
+            self.over = true;
+            let status = failure(StatusCode::GONE, "Expired").1;
+            return Some(Ok(Bytes::from(json!({"type": "ERROR", "object": status}).to_string() + "\n")));
+        }
+        loop {
+            self.connection.alive().await;
+            if self.server.faults.away() {
+                self.over = true;
+                return Some(Err(io::ErrorKind::ConnectionReset.into()));
+            }
+            if self.faults.end.is_some_and(|end| end <= Instant::now()) {
+                return None;
+            }
+            let due = match self.news() {
+                Some((due, version, line)) if due <= Instant::now() => {
+                    self.seen = version;
+                    return Some(Ok(Bytes::from(line)));
                 }
-                version.changed().await.ok()?;
+                Some((due, ..)) => Some(due),
+                None => None,
+            };
+            match due.into_iter().chain(self.faults.end).min() {
+                Some(until) => drop(timeout_at(until, self.version.changed()).await),
+                None => self.version.changed().await.ok()?,
             }
         }
-    })
+    }
+
+    /// The next event, and when it is to come.
+    fn news(&self) -> Option<(Instant, u64, String)> {
+        let state = self.server.lock();
+        let after = state.events.partition_point(|event| event.version <= self.seen);
+        let mut news = state.events[after..].iter().filter(|event| event.plural == self.plural);
+        let event = news.find(|event| selected(&event.labels, self.selector.as_deref()))?;
+        Some((event.at + self.faults.delay, event.version, event.line.to_string() + "\n"))
+    }
 }
 
 impl State {
@@ -219,9 +429,15 @@ impl State {
             ("POST", Some(_)) => failure(StatusCode::CONFLICT, "AlreadyExists"),
             ("POST", None) => (StatusCode::CREATED, self.store(key, body)),
             ("PATCH", live) if content_type.contains("apply-patch") => {
-                let mut object = live.unwrap_or_else(|| json!({"apiVersion": target.api_version}));
-                merge(&mut object, &body);
-                (StatusCode::OK, self.store(key, object))
+                let manager = query.get("fieldManager").expect("whoever applies has a name");
+                let force = query.get("force").is_some_and(|force| force == "true");
+                let mut owners = self.owners.get(&key).cloned().unwrap_or_default();
+                let Some(object) = owners.apply(&live.unwrap_or_else(|| json!({})), &body, manager, force) else {
+                    return failure(StatusCode::CONFLICT, "Conflict");
+                };
+                let stored = self.store(key.clone(), object);
+                self.owners.insert(key, owners);
+                (StatusCode::OK, stored)
             }
             (_, None) => failure(StatusCode::NOT_FOUND, "NotFound"),
             ("GET", Some(object)) => (StatusCode::OK, object),
@@ -292,15 +508,23 @@ impl State {
             }
         }
         let live = self.objects.get(&key);
+        if let (Some(live), Some(owners)) = (live, self.owners.get_mut(&key)) {
+            owners.update(live, &object);
+        }
         let metadata = &mut object["metadata"];
         metadata["resourceVersion"] = self.last_version.to_string().into();
         if live.is_none() {
             metadata["uid"] = format!("{:08x}-0000-0000-0000-000000000000", 0xabcd_0000 + self.last_version).into();
             metadata["generation"] = 1.into();
             metadata["creationTimestamp"] = "2026-01-01T00:00:00Z".into();
-        } else if live.is_some_and(|live| live["spec"] != object["spec"]) {
-            let generation = object["metadata"]["generation"].as_i64().unwrap_or(0) + 1;
-            object["metadata"]["generation"] = generation.into();
+        } else if let Some(live) = live {
+            for fixed in ["uid", "creationTimestamp", "generation"] {
+                metadata[fixed] = live["metadata"][fixed].clone();
+            }
+            if live["spec"] != object["spec"] {
+                let generation = object["metadata"]["generation"].as_i64().unwrap_or(0) + 1;
+                object["metadata"]["generation"] = generation.into();
+            }
         }
         let deleting = !object["metadata"]["deletionTimestamp"].is_null();
         let held = object["metadata"]["finalizers"].as_array().is_some_and(|finalizers| !finalizers.is_empty());
@@ -331,6 +555,7 @@ impl State {
     fn drop_now(&mut self, key: &Key) {
         self.last_version += 1;
         let mut object = self.objects.remove(key).expect("an object to remove");
+        self.owners.remove(key);
         object["metadata"]["resourceVersion"] = self.last_version.to_string().into();
         self.record(&key.plural, "DELETED", &object);
         let owned: Vec<Key> = self
@@ -351,6 +576,7 @@ impl State {
         self.events.push(Event {
             version: self.last_version,
             plural: plural.to_owned(),
+            at: Instant::now(),
             labels: object["metadata"]["labels"].clone(),
             line: json!({"type": type_, "object": object}),
         });
@@ -374,7 +600,7 @@ impl Target {
     }
 }
 
-/// Server-side apply and merge patch, as far as one manager is concerned: what is given replaces what is there.
+/// A merge patch: what is given replaces what is there, and null removes it.
 fn merge(object: &mut Value, patch: &Value) {
     match (object, patch) {
         (Value::Object(object), Value::Object(patch)) => {
@@ -382,7 +608,7 @@ fn merge(object: &mut Value, patch: &Value) {
                 if value.is_null() {
                     object.remove(key);
                 } else {
-                    merge(object.entry(key.clone()).or_insert(Value::Null), value);
+                    merge(object.entry(key.clone()).or_insert_with(|| json!({})), value);
                 }
             }
         }
@@ -391,8 +617,11 @@ fn merge(object: &mut Value, patch: &Value) {
 }
 
 fn selected(labels: &Value, selector: Option<&str>) -> bool {
-    let pairs = selector.unwrap_or_default().split(',').filter(|pair| !pair.is_empty());
-    pairs.map(|pair| pair.split_once('=').expect("key=value")).all(|(key, value)| labels[key] == value)
+    let mut wanted = selector.unwrap_or_default().split(',').filter(|wanted| !wanted.is_empty());
+    wanted.all(|wanted| match wanted.split_once('=') {
+        Some((key, value)) => labels[key] == value,
+        None => !labels[wanted].is_null(),
+    })
 }
 
 fn failure(code: StatusCode, reason: &str) -> (StatusCode, Value) {
