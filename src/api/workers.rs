@@ -13,7 +13,7 @@ pub struct GracefulShutdown {
     /// that had tasks there fail. Without any task it takes twice Trino's `shutdown.grace-period`, which Warren sets to `30s`.
     /// A scale-in takes a new value at once. A pod that is evicted or replaced (its preStop hook, and
     /// `terminationGracePeriodSeconds`, 30 s more) has the value that stood here when its revision was made: a change makes no
-    /// new revision and restarts nothing. A number and a unit: `90s`, `30m`, `2h`. Default: `1h`, as `spec.drain.timeout`.
+    /// new revision and restarts nothing. A number and a unit: `90s`, `30m`, `2h`. Default: `10m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 8))]
     #[x_kube(validation = Rule::new("self.matches('^[0-9]{1,6}(s|m|h)$')").message("spec.workers.gracefulShutdown.timeout must be a number and a unit, such as 90s, 30m or 2h"))]

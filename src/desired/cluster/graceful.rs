@@ -20,7 +20,7 @@ pub const WORKER_USER_KEY: &str = "user";
 const RULES_KEY: &str = "rules.json";
 /// Where the Secret is mounted. Trino takes the name of a file from its properties, and replaces `${ENV:…}` in nothing else.
 const FOLDER: &str = "/etc/warren";
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(3600);
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
 /// What the process may take to end once nothing is left to do.
 const EXIT_SECONDS: u64 = 30;
 
