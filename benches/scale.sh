@@ -11,7 +11,8 @@ OUT=$(mktemp -d)
 
 [ "${WARREN_CLUSTER_KIND:-}" = node ] || die "this reads the memory of a process on this machine: it needs the local node"
 finish() {
-  [ -z "${WATCH:-}" ] || kill "$WATCH" 2>/dev/null || true
+  # The watch is a pipeline: its members end with their shell only when they are told.
+  [ -z "${WATCH:-}" ] || { pkill -P "$WATCH"; kill "$WATCH"; } 2>/dev/null || true
   [ -z "${API:-}" ] || kill "$API" 2>/dev/null || true
   kubectl delete namespace "$NAMESPACE" --ignore-not-found --wait=false >/dev/null
   rm -r "$OUT"

@@ -92,13 +92,12 @@ pub(super) fn begin(
         return cluster;
     }
     let known = group.iter().find(|known| known.name_any() == cluster.name_any());
-    let first = match known {
-        Some(known) => known.annotations().get(START_WORKERS).cloned(),
-        None => {
-            let counts = group.iter().filter_map(|other| other.spec.workers.as_ref()?.replicas);
-            let count = counts.max().or_else(|| template.workers.as_ref()?.replicas);
-            count.map(|count| count.to_string())
-        }
+    let first = if let Some(known) = known {
+        known.annotations().get(START_WORKERS).cloned()
+    } else {
+        let counts = group.iter().filter_map(|other| other.spec.workers.as_ref()?.replicas);
+        let count = counts.max().or_else(|| template.workers.as_ref()?.replicas);
+        count.map(|count| count.to_string())
     };
     if let Some(first) = first {
         cluster.annotations_mut().insert(START_WORKERS.to_owned(), first);
