@@ -428,17 +428,7 @@ impl State {
         match (method.as_str(), self.objects.get(&key).cloned()) {
             ("POST", Some(_)) => failure(StatusCode::CONFLICT, "AlreadyExists"),
             ("POST", None) => (StatusCode::CREATED, self.store(key, body)),
-            ("PATCH", live) if content_type.contains("apply-patch") => {
-                let manager = query.get("fieldManager").expect("whoever applies has a name");
-                let force = query.get("force").is_some_and(|force| force == "true");
-                let mut owners = self.owners.get(&key).cloned().unwrap_or_default();
-                let Some(object) = owners.apply(&live.unwrap_or_else(|| json!({})), &body, manager, force) else {
-                    return failure(StatusCode::CONFLICT, "Conflict");
-                };
-                let stored = self.store(key.clone(), object);
-                self.owners.insert(key, owners);
-                (StatusCode::OK, stored)
-            }
+            ("PATCH", live) if content_type.contains("apply-patch") => self.apply(key, live, &body, query),
             (_, None) => failure(StatusCode::NOT_FOUND, "NotFound"),
             ("GET", Some(object)) => (StatusCode::OK, object),
             ("PUT", Some(mut object)) => {
@@ -484,6 +474,25 @@ impl State {
             }
             (method, _) => panic!("the operator does not {method}"),
         }
+    }
+
+    /// Server-side apply.
+    fn apply(
+        &mut self,
+        key: Key,
+        live: Option<Value>,
+        body: &Value,
+        query: &BTreeMap<String, String>,
+    ) -> (StatusCode, Value) {
+        let manager = query.get("fieldManager").expect("whoever applies has a name");
+        let force = query.get("force").is_some_and(|force| force == "true");
+        let mut owners = self.owners.get(&key).cloned().unwrap_or_default();
+        let Some(object) = owners.apply(&live.unwrap_or_else(|| json!({})), body, manager, force) else {
+            return failure(StatusCode::CONFLICT, "Conflict");
+        };
+        let stored = self.store(key.clone(), object);
+        self.owners.insert(key, owners);
+        (StatusCode::OK, stored)
     }
 
     fn list(&self, target: &Target, query: &BTreeMap<String, String>) -> Value {
