@@ -3,13 +3,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use http::Request;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
-use super::{cluster, context::Context, error::Error};
+use super::{cluster, context::Context, error::Error, statement};
 use crate::{
     api::{CanaryBaseline, CanarySample, CanaryStage, CanaryStatus, Conditions, TrinoCluster, TrinoClusterGroup},
     desired::{CanaryTerms, canary_terms, group, labels::PROMOTE},
@@ -125,9 +123,8 @@ async fn sample(
 }
 
 async fn outcomes(context: &Context, cluster: &TrinoCluster) -> Option<Outcomes> {
-    let url = format!("{}{}", cluster::identity(cluster).coordinator_url(), work::OUTCOMES);
-    let request = Request::get(url).header("x-trino-user", work::USER).body(Bytes::new()).ok()?;
-    work::outcomes(&String::from_utf8_lossy(&(context.fetch)(request).await.ok()?))
+    let url = cluster::identity(cluster).coordinator_url();
+    work::outcomes(&String::from_utf8_lossy(&statement::read(context, &url, work::OUTCOMES).await.ok()?))
 }
 
 fn progress(status: &CanaryStatus) -> Progress {

@@ -212,10 +212,8 @@ fn take(look: &mut Look, report: &LiveReport, cluster: &str) -> Result<(), Strin
 
 /// Asks the coordinator for its list of queries and for their number: access control may hide some from the list.
 async fn ask_coordinator(context: &Context, identity: &ClusterIdentity, now: Timestamp, look: &mut Look) {
-    let get = |path: &str| {
-        let request = Request::get(format!("{}{path}", identity.coordinator_url())).header("x-trino-user", work::USER);
-        (context.fetch)(request.body(Bytes::new()).expect("a cluster's name stands in URLs as it is"))
-    };
+    let url = identity.coordinator_url();
+    let get = |path: &'static str| statement::read(context, &url, path);
     let (list, counts) = futures::join!(get(work::QUERIES), get(work::COUNTS));
     let list = list.map_err(|error| error.to_string()).and_then(|list| {
         work::unfinished(&list).map_err(|_| format!("its answer to {} cannot be read", work::QUERIES))

@@ -1,4 +1,5 @@
-//! Runs a statement at a coordinator as a client would, to its end or to its deadline; nothing of it is left running.
+//! What the operator asks of a coordinator: pages of its API, and statements, run as a client would, to their end or to their
+//! deadline; nothing of them is left running.
 
 use std::time::Duration;
 
@@ -7,7 +8,10 @@ use http::{Method, Request, StatusCode, uri::PathAndQuery};
 use serde_json::Value;
 
 use super::{context::Context, fetch::FetchError};
-use crate::trino::page::{Page, at_the_coordinator};
+use crate::trino::{
+    page::{Page, at_the_coordinator},
+    work,
+};
 
 /// By this one finds the queries, in Trino's UI or for a resource group of their own.
 const SOURCE: &str = "warren";
@@ -38,6 +42,12 @@ pub(super) enum Fault {
     /// Trino's message.
     #[error("{name}: {message}")]
     Failed { name: String, message: String },
+}
+
+/// Reads `path` of the coordinator whose address is `url`, as Warren's own user.
+pub(super) async fn read(context: &Context, url: &str, path: &str) -> Result<Bytes, FetchError> {
+    let request = Request::get(format!("{url}{path}")).header("x-trino-user", work::USER).body(Bytes::new());
+    (context.fetch)(request.expect("a cluster's name stands in URLs as it is")).await
 }
 
 /// Runs `sql` at the coordinator whose address is `url`, as `user`.

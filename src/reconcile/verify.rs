@@ -3,8 +3,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::Request;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::Value;
@@ -12,7 +10,6 @@ use serde_json::Value;
 use super::{
     context::Context,
     error::Error,
-    fetch::FetchError,
     statement::{self, Fault},
 };
 use crate::{
@@ -88,19 +85,14 @@ async fn coordinator(context: &Context, url: &str, user: &str, settled: bool) ->
     }
 }
 
-async fn get(context: &Context, url: &str, path: &str) -> Result<Bytes, FetchError> {
-    let request = Request::get(format!("{url}{path}")).header("x-trino-user", work::USER);
-    (context.fetch)(request.body(Bytes::new()).expect("a cluster's name stands in URLs as it is")).await
-}
-
 /// For how long the coordinator's failure detector has watched each worker; none where it does not tell.
 async fn watched(context: &Context, url: &str) -> Option<Vec<Duration>> {
-    work::watched(&get(context, url, work::WATCHED).await.ok()?).ok()
+    work::watched(&statement::read(context, url, work::WATCHED).await.ok()?).ok()
 }
 
 /// Whether the list of queries that Warren is shown holds one of another user; none if it cannot be read.
 async fn sees(context: &Context, url: &str, query: &str) -> Option<bool> {
-    work::lists(&get(context, url, work::QUERIES).await.ok()?, query).ok()
+    work::lists(&statement::read(context, url, work::QUERIES).await.ok()?, query).ok()
 }
 
 /// What is wrong with the first of the user's queries that does not end well.
