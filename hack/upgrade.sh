@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# The upgrade of a Trino cluster under load, and the way back, on a real Kubernetes cluster: one edit of `version`, while
-# threads of the JDBC driver check each result by count and checksum. No query fails, no row is lost, and a cluster is there
-# at each moment. One line, `ok` or `FAILED`.
+# The upgrade of a Trino cluster under load, the way back while all proxies are replaced, and one that is taken back while the
+# old cluster drains; on a real Kubernetes cluster, each by one edit of `version`, while threads of the JDBC driver check each
+# result by count and checksum. No query fails, no row is lost, and a cluster is there at each moment. One line, `ok` or
+# `FAILED`.
 #
 #   upgrade.sh [FROM TO]       versions of Trino; default: the two that Warren is tested with
 #   THREADS=20                 queries in flight
@@ -20,7 +21,7 @@ k() { kubectl --namespace "$NAMESPACE" "$@"; }
 
 fleet() { # VERSION: that of the end-to-end tests with two proxies, and time enough for each query
   sed -e "s/version: \"[0-9]*\"/version: \"$1\"/" -e 's/drainTimeout: 5s/drainTimeout: 30m/' -e '/^kind: ProxyGroup/,$s/replicas: 1/replicas: 2/' \
-    -e 's/memory: 1Gi/memory: 2Gi/' -e 's/sleepSeconds: 0/sleepSeconds: 5/' -e 's/timeout: 5s/timeout: 2m/' "$HACK/../tests/kuttl/fleet.yaml" | k apply -f -
+    -e 's/^\( *\)catalogs:/\1config: {query.client.timeout: 1m}\n&/' -e 's/memory: 1Gi/memory: 2Gi/' -e 's/sleepSeconds: 0/sleepSeconds: 5/' -e 's/timeout: 5s/timeout: 2m/' "$HACK/../tests/kuttl/fleet.yaml" | k apply -f -
 }
 
 ready() { k wait --for=condition=Ready --timeout=10s trinogateway/gw trinoclustergroup/adhoc proxygroup/pxg; }
@@ -38,11 +39,33 @@ watch_capacity() {
   done >"$LOGS/phases.log" 2>/dev/null
 }
 
+edit() { k patch tcg/adhoc --type=merge -p "{\"spec\":{\"template\":{\"spec\":{\"version\":\"$1\"}}}}" >&2; } # VERSION
+
 exchange() { # VERSION
   local begin=$SECONDS
-  k patch tcg/adhoc --type=merge -p "{\"spec\":{\"template\":{\"spec\":{\"version\":\"$1\"}}}}" >&2
+  edit "$1"
   wait_for "the cluster of Trino $1" "$LIMIT" exchanged "$1" || die "no exchange after $LIMIT s: $(k get tcl)"
   info "Trino $1 has taken over, and the other one is gone, after $((SECONDS - begin)) s"
+}
+
+# All proxies are replaced: their pods are others.
+roll_proxies() {
+  k patch pxg/pxg --type=merge -p '{"spec":{"template":{"spec":{"env":[{"name":"ROLLED","value":"'"$SECONDS"'"}]}}}}' >&2
+}
+
+phase_of() { k get tcl "$1" --ignore-not-found -o jsonpath='{.status.phase}'; } # CLUSTER
+is_draining() { [ "$(phase_of "$1")" = Draining ]; } # CLUSTER
+
+# An upgrade that is taken back while the old cluster drains: that one serves on, and the new one goes.
+take_back() { # FROM TO
+  local begin=$SECONDS old
+  old=$(k get tcl -o jsonpath='{.items[0].metadata.name}')
+  edit "$2"
+  wait_for "$old to drain" "$LIMIT" is_draining "$old" || die "$old does not drain: $(k get tcl)"
+  edit "$1"
+  wait_for "$old to serve alone" "$LIMIT" exchanged "$1" || die "no way back after $LIMIT s: $(k get tcl)"
+  [ "$(phase_of "$old")" = Active ] || die "$old is not the one that serves: $(k get tcl)"
+  info "Trino $2 was taken back while Trino $1 drained, which serves on; the other one is gone, after $((SECONDS - begin)) s"
 }
 
 prepare() {
@@ -77,15 +100,17 @@ main() {
   wait_for "the fleet" "$LIMIT" ready || die "the fleet is not ready: $(k get tcg,tcl,pxg)"
   address=$("$HACK/query.sh" "$NAMESPACE" pxg-proxy)
   [ -n "$address" ] || die "the proxies' ClusterIP cannot be reached from here"
-  step "$THREADS threads of queries; then $from → $to → $from"
+  step "$THREADS threads of queries; then $from → $to → $from, and $to once more, taken back"
   "$JAVA" -Xmx1g -XX:+UseSerialGC -cp "$JDBC" "$HACK/../tests/soak/Replicas.java" "jdbc:trino://${address#http://}" \
-    "$THREADS" "$((2 * LIMIT))" "$LOGS/stop" >"$LOGS/load.log" 2>&1 &
+    "$THREADS" "$((3 * LIMIT))" "$LOGS/stop" >"$LOGS/load.log" 2>&1 &
   LOAD=$!
   watch_capacity &
   WATCH=$!
   wait_for "the first result" 60 grep -q '^each result' "$LOGS/load.log" || die "no query is answered, log in $LOGS/load.log"
   exchange "$to"
+  roll_proxies
   exchange "$from"
+  take_back "$from" "$to"
   touch "$LOGS/stop"
   wait "$LOAD" || status=$?
   last=$(tail -n 1 "$LOGS/load.log")

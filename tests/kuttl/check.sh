@@ -302,6 +302,21 @@ drains() { # GROUP SECONDS COMMAND…
   echo "$old is gone $((SECONDS - done)) s after the last row"
 }
 
+# Replaces the cluster of a group under a client that takes longer than the deadline.
+cut_at_deadline() { # GROUP SECONDS COMMAND…
+  local group=$1 limit=$2 old said
+  shift 2
+  old=$(names "$group" Active)
+  begin_reading
+  "$@"
+  until_phase "$old" Draining "$limit"
+  until_gone "trinocluster/$old" 60
+  event "trinocluster/$old" "DrainDeadlinePassed: .*1 queries are cut: $QUERY of reader"
+  said=$(curl -sS --max-time 30 "$NEXT")
+  [[ $said == *"its queries, if any, are gone"* ]] || no "the client is told: $said"
+  nations
+}
+
 # Drains the node of a group's coordinator under a client that reads slowly.
 moves() { # GROUP SECONDS
   local old pod node deadline=$((SECONDS + $2))
