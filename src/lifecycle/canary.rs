@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::passed;
+
 /// What a canary keeps to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Terms {
@@ -94,7 +96,7 @@ pub fn judge(
     match terms.steps.get(at) {
         // Steps were taken away since.
         None => moved(Stage::Promoted),
-        Some(Step { time: Some(time), .. }) if elapsed(before.since, now) >= *time => {
+        Some(Step { time: Some(time), .. }) if passed(before.since, now) >= *time => {
             moved(if at + 1 < terms.steps.len() { Stage::Step(at + 1) } else { Stage::Promoted })
         }
         Some(_) => before.clone(),
@@ -130,10 +132,6 @@ impl Sample {
     pub fn failure_percent(&self) -> f64 {
         if self.ended == 0 { 0.0 } else { self.failed as f64 * 100.0 / self.ended as f64 }
     }
-}
-
-fn elapsed(from: Timestamp, to: Timestamp) -> Duration {
-    Duration::try_from(to.duration_since(from)).unwrap_or_default()
 }
 
 #[cfg(test)]

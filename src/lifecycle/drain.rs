@@ -11,6 +11,8 @@ use std::{
 
 use jiff::Timestamp;
 
+use super::passed;
+
 /// Between two looks that find nothing lies this at least, before the cluster counts as drained.
 pub const CONFIRMATION: Duration = Duration::from_secs(4);
 
@@ -158,10 +160,6 @@ fn running(look: &Look, now: Timestamp) -> Vec<Running> {
 fn lost(before: &Progress, look: &Look, now: Timestamp) -> Option<Timestamp> {
     let missing = !before.proxies.is_subset(&look.proxies);
     if missing { Some(now) } else { before.proxy_lost_at.max(look.youngest_proxy) }
-}
-
-fn passed(since: Timestamp, now: Timestamp) -> Duration {
-    Duration::try_from(now.duration_since(since)).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -10,6 +10,15 @@ pub mod drain;
 pub mod verify;
 pub mod workers;
 
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+/// How long after `since` `now` is; zero if it is before.
+pub fn passed(since: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(since)).unwrap_or_default()
+}
+
 /// What a group asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked<'a> {

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::passed;
+
 /// The failure detector must have watched a worker for longer than its `failure-detector.warmup-interval`, 5 s.
 const WATCHED: Duration = Duration::from_secs(6);
 
@@ -65,7 +67,7 @@ pub enum State {
 /// Judges what the coordinator shows. `good_since` is the end of the last look that found something wrong, `since` the
 /// beginning of the verification.
 pub fn judge(terms: &Terms, since: Timestamp, good_since: Timestamp, look: &Look, now: Timestamp) -> State {
-    match fault(terms, elapsed(good_since, now), look) {
+    match fault(terms, passed(good_since, now), look) {
         None => State::Passed,
         Some(why) => unless_overdue(terms, since, why, now),
     }
@@ -73,7 +75,7 @@ pub fn judge(terms: &Terms, since: Timestamp, good_since: Timestamp, look: &Look
 
 /// `why` the cluster cannot take queries, as long as there is time for it to mend itself.
 pub fn unless_overdue(terms: &Terms, since: Timestamp, why: String, now: Timestamp) -> State {
-    if elapsed(since, now) < terms.timeout { State::GoesOn(why) } else { State::Overdue(why) }
+    if passed(since, now) < terms.timeout { State::GoesOn(why) } else { State::Overdue(why) }
 }
 
 fn fault(terms: &Terms, good_for: Duration, look: &Look) -> Option<String> {
@@ -97,10 +99,6 @@ fn fault(terms: &Terms, good_for: Duration, look: &Look) -> Option<String> {
             (!relied_on).then(|| "its coordinator does not yet rely on all its nodes".to_owned())
         }
     }
-}
-
-fn elapsed(from: Timestamp, to: Timestamp) -> Duration {
-    Duration::try_from(to.duration_since(from)).unwrap_or_default()
 }
 
 /// Whether a look found nothing wrong but that it is early.

@@ -8,6 +8,8 @@ use std::{cmp::Reverse, time::Duration};
 
 use jiff::Timestamp;
 
+use super::passed;
+
 /// What a cluster's workers are to come to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
@@ -122,11 +124,6 @@ fn rank(worker: &Worker) -> impl Ord + use<> {
         Worker { .. } => 5,
     };
     (step, worker.leaving, Reverse(worker.created), worker.name.clone())
-}
-
-/// How long after `since` `now` is; zero if it is before.
-fn passed(since: Timestamp, now: Timestamp) -> Duration {
-    Duration::try_from(now.duration_since(since)).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod name;
 pub mod page;
 pub mod properties;
 mod query;
+mod release;
 pub mod sql;
 pub mod startup;
 pub mod work;
@@ -13,6 +14,7 @@ pub mod worker;
 pub use duration::parse_duration;
 pub use name::{ClusterName, InvalidClusterName};
 pub use query::{InvalidQueryId, QueryId};
+pub use release::release;
 
 /// The port on which coordinator and workers speak HTTP, as in the official image.
 pub const HTTP_PORT: i32 = 8080;

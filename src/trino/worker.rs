@@ -1,5 +1,7 @@
 //! What a worker says of itself, and how it is told to drain.
 
+use super::release;
+
 /// The worker's state: anybody may read it, and whoever may write system information may set it (Trino 470 and 476).
 pub const STATE: &str = "/v1/info/state";
 
@@ -39,8 +41,7 @@ impl WorkerState {
 
 /// Whether workers of that version can be asked to drain, and be taken back.
 pub fn can_drain(version: &str) -> bool {
-    let digits = version.split(|character: char| !character.is_ascii_digit()).next().unwrap_or_default();
-    digits.parse::<u32>().is_ok_and(|release| release >= FIRST_TO_DRAIN)
+    release(version).is_some_and(|release| release >= FIRST_TO_DRAIN)
 }
 
 #[cfg(test)]

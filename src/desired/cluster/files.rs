@@ -9,7 +9,7 @@ use super::{ClusterIdentity, RenderError};
 use crate::{
     api::{Properties, Resources, TrinoClusterSpec},
     desired::quantity,
-    trino::{HTTP_PORT, properties},
+    trino::{HTTP_PORT, properties, release},
 };
 
 /// Memory of a pod whose spec leaves it out.
@@ -37,7 +37,7 @@ pub(super) fn coordinator(cluster: &ClusterIdentity, spec: &TrinoClusterSpec) ->
     let mut owned = owned_keys(cluster);
     owned.insert("coordinator".into(), "true".into());
     let mut config = Properties::from([("node-scheduler.include-coordinator".into(), runs_queries.to_string())]);
-    if WARMED_UP.contains(&major(&spec.version)) {
+    if release(&spec.version).is_some_and(|release| WARMED_UP.contains(&release)) {
         config.insert("failure-detector.warmup-interval".into(), "0s".into());
     }
     config.extend(layered(spec, &own.config, owned));
@@ -59,11 +59,6 @@ pub(super) fn worker(cluster: &ClusterIdentity, spec: &TrinoClusterSpec) -> Resu
     let access_control = properties::render(&super::graceful::access_control().into());
     files.insert("access-control.properties".to_owned(), access_control);
     Ok(files)
-}
-
-/// The number of a release: 476 of `476` and of `476-e.1`.
-fn major(version: &str) -> u32 {
-    version.split(['-', '.']).next().and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
 fn layered(spec: &TrinoClusterSpec, own: &Properties, owned: Properties) -> Properties {
