@@ -3,11 +3,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 
-use super::{cluster, context::Context, error::Error, statement};
+use super::{
+    cluster,
+    context::{Context, whole_second},
+    error::Error,
+    statement,
+};
 use crate::{
     api::{CanaryBaseline, CanarySample, CanaryStage, CanaryStatus, Conditions, TrinoCluster, TrinoClusterGroup},
     desired::{CanaryTerms, canary_terms, group, labels::PROMOTE},
@@ -60,7 +64,7 @@ pub(super) async fn look(
             .and_then(|canary| Some(Comparison { old: read(canary.old.as_ref()?), new: read(canary.new.as_ref()?) }))
     };
     let promoted = group.annotations().get(PROMOTE).is_some_and(|promoted| promoted == revision);
-    let now = Timestamp::from_second(context.now().as_second()).unwrap_or_default();
+    let now = whole_second(context.now());
     let progress = judge(&terms, known.as_ref().map(progress).as_ref(), promoted, comparison.as_ref(), now);
     let status = status_of(revision, &terms, progress, comparison.as_ref(), baseline);
     let holds = status.stage != CanaryStage::Promoted;

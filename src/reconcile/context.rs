@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, Client, Resource,
@@ -37,9 +38,14 @@ pub struct Context {
     pub(super) namespace: Option<String>,
 }
 
+/// As statuses and annotations write times.
+pub(super) fn whole_second(timestamp: Timestamp) -> Timestamp {
+    Timestamp::from_second(timestamp.as_second()).unwrap_or(timestamp)
+}
+
 impl Context {
     /// What time it is.
-    pub(super) fn now(&self) -> jiff::Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         (self.clock)()
     }
 

@@ -11,8 +11,9 @@ use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::Time};
 use kube::ResourceExt;
 
 use super::{
-    context::Context,
+    context::{Context, whole_second},
     error::Error,
+    fetch::pod_url,
     index::{Watched, label},
     proxies, statement,
 };
@@ -25,7 +26,10 @@ use crate::{
         proxy_group::{ADMIN_PORT, ADMIN_TOKEN_KEY},
         verify_terms,
     },
-    lifecycle::drain::{Look, Progress, Running, Sighting, Terms, Verdict, judge},
+    lifecycle::{
+        drain::{Look, Progress, Running, Sighting, Terms, Verdict, judge},
+        passed,
+    },
     routing::{LiveReport, Serving},
     trino::work,
 };
@@ -119,7 +123,7 @@ fn away(pod: &Pod, now: Timestamp) -> Duration {
     let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref()).into_iter().flatten();
     let unready = conditions.into_iter().find(|condition| condition.type_ == "Ready" && condition.status != "True");
     let since = unready.and_then(|condition| condition.last_transition_time.as_ref());
-    since.and_then(|since| Duration::try_from(now.duration_since(since.0)).ok()).unwrap_or_default()
+    since.map_or(Duration::ZERO, |since| passed(since.0, now))
 }
 
 /// Asks every proxy of the gateways.
@@ -184,8 +188,7 @@ fn began(pod: &Pod) -> Option<Timestamp> {
 
 async fn ask_proxy(context: &Context, address: &str, token: Option<HeaderValue>) -> Result<LiveReport, String> {
     let token = token.ok_or("the Secret with its admin token is missing")?;
-    let host = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
-    let request = Request::get(format!("http://{host}:{ADMIN_PORT}/v1/queries")).header(AUTHORIZATION, token);
+    let request = Request::get(pod_url(address, ADMIN_PORT, "/v1/queries")).header(AUTHORIZATION, token);
     let request = request.body(Bytes::new()).map_err(|error| error.to_string())?;
     let body = (context.fetch)(request).await.map_err(|error| error.to_string())?;
     serde_json::from_slice(&body).map_err(|_| "its report cannot be read; is it of another version?".to_owned())
@@ -318,8 +321,4 @@ pub(super) fn overdue_message(verdict: &Verdict, found: &DrainStatus) -> String 
     let list = named.collect::<Vec<_>>().join(", ");
     let more = if verdict.count > MOST_NAMED { ", and more" } else { "" };
     format!("the time to drain is over, and {} queries are cut: {list}{more}", verdict.count)
-}
-
-fn whole_second(timestamp: Timestamp) -> Timestamp {
-    Timestamp::from_second(timestamp.as_second()).unwrap_or(timestamp)
 }

@@ -1,6 +1,6 @@
 //! What the operator asks by HTTP: the admin ports of proxies, and Trino's nodes. Each answer has a deadline and a bound.
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Display, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -26,6 +26,12 @@ pub enum FetchError {
     /// There is one, with another status.
     #[error("it answers {0}")]
     Status(StatusCode),
+}
+
+/// The URL of `path` at a port of a pod, whose address may be one of IPv6.
+pub(super) fn pod_url(address: &str, port: impl Display, path: &str) -> String {
+    let host = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
+    format!("http://{host}:{port}{path}")
 }
 
 /// Sends a request and reads the body of its answer, whose status must be a success. Headers may carry secrets.

@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use serde_json::Value;
 
 use super::{
-    context::Context,
+    context::{Context, whole_second},
     error::Error,
     statement::{self, Fault},
 };
@@ -50,7 +50,8 @@ pub(super) async fn look(
     let since = before.as_ref().map_or(begun, |before| before.since.0);
     let url = identity.coordinator_url();
     let (look, sees_queries) = coordinator(context, &url, &user, settled).await;
-    let good_since = before.and_then(|before| Some(before.good_since?.0)).filter(|_| is_good(&terms, &look));
+    let known = before.and_then(|before| Some(before.good_since?.0));
+    let good_since = is_good(&terms, &look).then(|| known.unwrap_or(begun));
     let mut state = judge(&terms, since, good_since.unwrap_or(begun), &look, begun);
     if state == State::Passed
         && !matches!(look, Look::AsksForCredentials { .. })
@@ -58,8 +59,7 @@ pub(super) async fn look(
     {
         state = unless_overdue(&terms, since, fault, context.now());
     }
-    let time = |timestamp: Timestamp| Time(Timestamp::from_second(timestamp.as_second()).unwrap_or(timestamp));
-    let good_since = is_good(&terms, &look).then(|| good_since.unwrap_or(begun));
+    let time = |timestamp: Timestamp| Time(whole_second(timestamp));
     let passed_at = (state == State::Passed).then(|| time(context.now()));
     let status = VerificationStatus { since: time(since), good_since: good_since.map(time), passed_at, sees_queries };
     Ok((state, status))

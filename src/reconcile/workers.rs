@@ -22,6 +22,7 @@ use super::{
     cluster::is_drained,
     context::{Context, FIELD_MANAGER},
     error::Error,
+    fetch::pod_url,
     index::{Watched, label},
 };
 use crate::{
@@ -34,7 +35,10 @@ use crate::{
         },
         labels::{CLUSTER, COMPONENT, DELETION_COST, LEAVING_SINCE, REVISION, START_WORKERS, component},
     },
-    lifecycle::workers::{Asked, Plan, State, Worker, plan},
+    lifecycle::{
+        passed,
+        workers::{Asked, Plan, State, Worker, plan},
+    },
     trino::{
         HTTP_PORT,
         worker::{STATE, WorkerState, can_drain},
@@ -269,8 +273,7 @@ async fn user(context: &Context, identity: &ClusterIdentity) -> Result<Option<He
 /// Asks a worker for its state, or for another one.
 async fn ask(context: &Context, pod: &Pod, set: Option<(WorkerState, Option<HeaderValue>)>) -> Result<Bytes, String> {
     let address = pod.status.as_ref().and_then(|status| status.pod_ip.as_deref()).ok_or("it has no address")?;
-    let host = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
-    let request = Request::builder().uri(format!("http://{host}:{HTTP_PORT}{STATE}"));
+    let request = Request::builder().uri(pod_url(address, HTTP_PORT, STATE));
     let request = match set {
         None => request.body(Bytes::new()),
         Some((state, user)) => {
@@ -312,8 +315,7 @@ async fn hurry(context: &Context, identity: &ClusterIdentity, overdue: &[&Arc<Po
 
 /// Whether a pod that is being deleted had its time to drain before, and would take it once more.
 fn is_overdue(pod: &Pod, timeout: Duration, now: Timestamp) -> bool {
-    let passed = leaving(pod).and_then(|since| Duration::try_from(now.duration_since(since)).ok());
-    passed.is_some_and(|passed| passed >= timeout)
+    leaving(pod).is_some_and(|since| passed(since, now) >= timeout)
 }
 
 fn leaving(pod: &Pod) -> Option<Timestamp> {
