@@ -13,7 +13,7 @@ PYTHON=$VENV/bin/python
 prepare_programs() { # LOGS
   local log=$1
   JAVA=$(java_home)/bin/java
-  "$HACK/tools.sh" trino
+  "$HACK/tools.sh" packages trino
   [ -d "$SERVER" ] || prepare_server "$log"
   [ -d "${JDBC%/*}" ] || run_logged "downloading trino-jdbc $TRINO_JDBC_VERSION" "$log/jdbc.log" download_jdbc
   [ -e "$VENV/complete" ] || run_logged "the Python client, SQLAlchemy and an S3 server" "$log/python.log" make_venv
@@ -30,7 +30,8 @@ prepare_server() { # LOGS
   local work=$TOOLS/.build-trino-server archive
   rm -rf "$work"
   mkdir -p "$work"
-  archive=$(find "$WARREN_CACHE/images" -maxdepth 1 -name "trino-$TRINO_CLI_VERSION-*.tar" 2>/dev/null | sort | tail -n 1)
+  mkdir -p "$WARREN_CACHE/images" # on a new machine no image was built yet
+  archive=$(find "$WARREN_CACHE/images" -maxdepth 1 -name "trino-$TRINO_CLI_VERSION-*.tar" | sort | tail -n 1)
   if [ -n "$archive" ]; then
     run_logged "unpacking Trino's server from $(basename "$archive")" "$1/server.log" unpack_server "$archive" "$work"
   else
