@@ -100,7 +100,8 @@ fn a_groups_clusters() {
         "{metadata: {labels: {team: data}, annotations: {example.com/owner: me}}, spec: {version: '476', workers: {replicas: 2}}}",
     );
     let cluster = group.cluster(&group.cluster_name(7), &template, None, true);
-    let drained = group.drained(&cluster, "2026-01-02T03:04:05Z".to_owned());
+    let rollout = parse("{drainTimeout: 7m}");
+    let drained = group.drained(&cluster, Some(&template), Some(&rollout), "2026-01-02T03:04:05Z".to_owned());
     compare("group-clusters", &(document(&cluster) + &document(&drained)));
 }
 

@@ -9,8 +9,8 @@ use super::{
     revision::{Revision, cluster_revision},
 };
 use crate::api::{
-    CanaryStage, ClusterTemplate, Rollout, ServingIntent, TrinoCluster, TrinoClusterGroup, TrinoClusterGroupSpec,
-    TrinoClusterSpec,
+    CanaryStage, ClusterDrain, ClusterTemplate, Rollout, ServingIntent, TrinoCluster, TrinoClusterGroup,
+    TrinoClusterGroupSpec, TrinoClusterSpec,
 };
 
 /// Who a group is, as its clusters carry it.
@@ -71,11 +71,9 @@ impl GroupIdentity {
         // Nothing is said of `serving`: applied so, it takes back what the group asked for before, and no user's drain.
         spec.serving = None;
         leave_to_autoscaler(&mut spec);
+        spec.drain = drain(template, rollout);
         // What remains of it concerns the group alone.
-        if let Some(Rollout { drain_timeout, verify, max_surge: _, canary: _ }) = rollout.cloned() {
-            if drain_timeout.is_some() {
-                spec.drain.get_or_insert_default().timeout = drain_timeout;
-            }
+        if let Some(Rollout { drain_timeout: _, verify, max_surge: _, canary: _ }) = rollout.cloned() {
             spec.verify = verify;
         }
         let mut annotations = metadata.annotations;
@@ -85,10 +83,20 @@ impl GroupIdentity {
         self.object(name, labels, annotations, spec)
     }
 
-    /// `cluster` as it is, but draining since `since` (RFC 3339).
-    pub fn drained(&self, cluster: &TrinoCluster, since: String) -> TrinoCluster {
+    /// `cluster` as it is, but draining since `since` (RFC 3339), as the template and `rollout` now say: like all that makes no
+    /// revision, the terms of a drain are those of the newest edit, also for clusters of an older revision.
+    pub fn drained(
+        &self,
+        cluster: &TrinoCluster,
+        template: Option<&ClusterTemplate>,
+        rollout: Option<&Rollout>,
+        since: String,
+    ) -> TrinoCluster {
         let mut spec = cluster.spec.clone();
         spec.serving = Some(ServingIntent::Drained);
+        if let Some(template) = template {
+            spec.drain = drain(template, rollout);
+        }
         leave_to_autoscaler(&mut spec);
         let revision = revision_of(cluster);
         let mut labels = self.labels();
@@ -120,6 +128,15 @@ impl GroupIdentity {
             status: None,
         }
     }
+}
+
+/// How the clusters of a group drain.
+fn drain(template: &ClusterTemplate, rollout: Option<&Rollout>) -> Option<ClusterDrain> {
+    let mut drain = template.spec.drain.clone();
+    if let Some(timeout) = rollout.and_then(|rollout| rollout.drain_timeout.clone()) {
+        drain.get_or_insert_default().timeout = Some(timeout);
+    }
+    drain
 }
 
 /// The revision that a cluster of a group was made from.

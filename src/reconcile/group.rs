@@ -29,7 +29,7 @@ use crate::{
     desired::{
         CA_KEY, cluster_revision,
         group::{self, GroupIdentity},
-        labels::{self, FORCE_REMOVAL, GROUP, MOVING_SINCE, OWNER_UID, selector_text},
+        labels::{self, DRAINING_SINCE, FORCE_REMOVAL, GROUP, MOVING_SINCE, OWNER_UID, selector_text},
     },
     lifecycle::{self, Asked, Intake, Member, Plan},
 };
@@ -162,8 +162,13 @@ async fn execute(
             context.apply(workers::begin(cluster, &template.spec, clusters)).await?;
         }
     }
-    for cluster in plan.drain.iter().filter_map(named) {
-        context.apply(identity.drained(cluster, context.now().to_string())).await?;
+    // Of those that drain already, the group's own: what a user alone drains, a user may take back.
+    let of_group = |cluster: &&Arc<TrinoCluster>| cluster.annotations().contains_key(DRAINING_SINCE);
+    let draining = plan.draining.iter().filter_map(named).filter(of_group);
+    for cluster in plan.drain.iter().filter_map(named).chain(draining) {
+        let since = cluster.annotations().get(DRAINING_SINCE).cloned().unwrap_or_else(|| context.now().to_string());
+        let (template, rollout) = (group.spec.template.as_ref(), group.spec.rollout.as_ref());
+        context.apply(identity.drained(cluster, template, rollout, since)).await?;
     }
     for cluster in plan.remove.iter().filter_map(named) {
         // It may have become ready since.

@@ -151,6 +151,30 @@ async fn when_the_time_is_over_what_still_runs_is_named_and_cut() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_terms_of_a_drain_are_those_of_the_newest_edit() {
+    let scene = Scene::default();
+    let (server, operator) = running_with("warren:1", &scene).await;
+    scene.listed(&["20260921_122600_00001_abcde"]);
+    // In one edit with the template: the old cluster is not of that revision any more.
+    server.edit("trinoclustergroups", "adhoc", |group| {
+        group["spec"]["rollout"]["drainTimeout"] = "30m".into();
+        group["spec"]["template"]["spec"]["config"] = json!({"query.max-memory": "1GB"});
+    });
+    let (old, _) = replace(&server).await;
+    minutes(20).await;
+    assert!(stays(&server, &old));
+    // And while it drains.
+    server.edit("trinoclustergroups", "adhoc", |group| group["spec"]["rollout"]["drainTimeout"] = "2h".into());
+    minutes(90).await;
+    assert!(stays(&server, &old));
+    server.edit("trinoclustergroups", "adhoc", |group| group["spec"]["rollout"]["drainTimeout"] = "1m".into());
+    let before = tokio::time::Instant::now();
+    until_gone(&server, &old).await;
+    assert!(before.elapsed() < Duration::from_secs(60), "{:?}", before.elapsed());
+    operator.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_deleted_drains_first_and_an_annotation_ends_that() {
     for forced in [false, true] {
         let scene = Scene::default();
