@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The upgrade of a Trino cluster under load, the way back while all proxies are replaced, and one that is taken back while the
 # old cluster drains; on a real Kubernetes cluster, each by one edit of `version`, while threads of the JDBC driver check each
-# result by count and checksum. No query fails, no row is lost, and a cluster is there at each moment. One line, `ok` or
-# `FAILED`.
+# result by count and checksum. No query fails, none runs twice, no row is lost, and a cluster is there at each moment. One line,
+# `ok` or `FAILED`, and of each exchange what took how long.
 #
 #   upgrade.sh [FROM TO]       versions of Trino; default: the two that Warren is tested with
 #   THREADS=20                 queries in flight
@@ -39,13 +39,37 @@ watch_capacity() {
   done >"$LOGS/phases.log" 2>/dev/null
 }
 
+# Each query that a coordinator lists, and its comment: that of one that ran twice is there with two ids.
+watch_queries() {
+  local name address
+  while :; do
+    for name in $(k get services -l app.kubernetes.io/component=coordinator -o name); do
+      address=$(k get "$name" -o jsonpath='{.spec.clusterIP}:{.spec.ports[0].port}') || continue
+      [[ $address != None* ]] || continue
+      curl -sf --max-time 5 -H 'X-Trino-User: soak' "http://$address/v1/query" |
+        jq -r '.[] | (.query | capture("-- soak (?<comment>.*)$")?) as $of | "\($of.comment) \(.queryId)"' || true
+    done
+    sleep 2
+  done >"$LOGS/queries.log" 2>/dev/null
+}
+repeated() { sort -u "$LOGS/queries.log" | cut -d' ' -f1,2 | uniq -d; }
+
 edit() { k patch tcg/adhoc --type=merge -p "{\"spec\":{\"template\":{\"spec\":{\"version\":\"$1\"}}}}" >&2; } # VERSION
 
 exchange() { # VERSION
   local begin=$SECONDS
   edit "$1"
   wait_for "the cluster of Trino $1" "$LIMIT" exchanged "$1" || die "no exchange after $LIMIT s: $(k get tcl)"
-  info "Trino $1 has taken over, and the other one is gone, after $((SECONDS - begin)) s"
+  info "Trino $1 has taken over, and the other one is gone, after $((SECONDS - begin)) s: $(breakdown "$1" $((EPOCHSECONDS - SECONDS + begin)))"
+}
+
+# How long the new cluster started and was verified, and what the old one's drain took: by what was seen once a second.
+breakdown() { # VERSION SINCE
+  awk -v new="$1" -v since="$2" '$1 >= since {
+      for (part = 2; part <= NF; part++) { split($part, of, "="); if (of[1] == new) phase[of[2]]++; else if (of[2] == "Draining" || of[2] == "Drained" || of[2] == "Terminating") left++ }
+      looks++; last = $1; if (!first) first = $1
+    } END { per = looks ? (last - first + 1) / looks : 0
+      printf "it started for %.0f s and was verified for %.0f s; the old one drained and went for %.0f s", phase["Provisioning"] * per, phase["Verifying"] * per, left * per }' "$LOGS/phases.log"
 }
 
 # All proxies are replaced: their pods are others.
@@ -82,7 +106,7 @@ prepare() {
 }
 
 clean() {
-  kill "${WATCH:-}" "${LOAD:-}" 2>/dev/null || true
+  kill "${WATCH:-}" "${LISTING:-}" "${LOAD:-}" 2>/dev/null || true
   k annotate tcg/adhoc trinowarren.io/force-removal=true &>/dev/null || true
   kubectl delete namespace "$NAMESPACE" --ignore-not-found --wait=false >/dev/null
 }
@@ -106,6 +130,8 @@ main() {
   LOAD=$!
   watch_capacity &
   WATCH=$!
+  watch_queries &
+  LISTING=$!
   wait_for "the first result" 60 grep -q '^each result' "$LOGS/load.log" || die "no query is answered, log in $LOGS/load.log"
   exchange "$to"
   roll_proxies
@@ -114,11 +140,14 @@ main() {
   touch "$LOGS/stop"
   wait "$LOAD" || status=$?
   last=$(tail -n 1 "$LOGS/load.log")
-  if ((status == 0)) && [[ $last == *"first calls lost 0,"* ]] && ! grep -qv '=Active' "$LOGS/phases.log"; then
-    printf 'ok      upgrade %s → %s → %s: %s; %s threads, %s s\n' "$from" "$to" "$from" "$last" "$THREADS" "$SECONDS"
+  [ -s "$LOGS/queries.log" ] || die "no coordinator listed a query"
+  if ((status == 0)) && [[ $last == *"first calls lost 0,"* ]] && ! grep -qv '=Active' "$LOGS/phases.log" && [ -z "$(repeated)" ]; then
+    printf 'ok      upgrade %s → %s → %s: %s; %s listed, none twice; %s threads, %s s\n' "$from" "$to" "$from" "$last" \
+      "$(sort -u "$LOGS/queries.log" | wc -l)" "$THREADS" "$SECONDS"
   else
     printf 'FAILED  upgrade %s → %s → %s: %s\n' "$from" "$to" "$from" "$last"
     { grep -E '^(BROKEN|WRONG|first)' "$LOGS/load.log" || tail -n 20 "$LOGS/load.log"; } | head -n 10 | cut -c1-400 | sed 's/^/        | /'
+    repeated | head -n 5 | sed 's/^/        | ran twice: /'
     grep -v '=Active' "$LOGS/phases.log" | head -n 5 | sed 's/^/        | no cluster is active: /'
     exit 1
   fi
