@@ -103,7 +103,8 @@ statement() ( # URL SQL [SECRET]
   local url=$1 sql=$2 dir port page next trust=()
   dir=$(mktemp -d)
   touch "$dir/forward"
-  k port-forward "service/$PROXY" ":${url##*:}" >"$dir/forward" 2>&1 &
+  # Not by k, a function: its shell would be killed, and not what it started.
+  kubectl --namespace "$NAMESPACE" port-forward "service/$PROXY" ":${url##*:}" >"$dir/forward" 2>&1 &
   # shellcheck disable=SC2064 # the values of now
   trap "kill $! 2>/dev/null; rm -r '$dir'" EXIT
   for _ in {1..100}; do
