@@ -57,6 +57,18 @@ config: {query.max-memory: 5GB, http-server.log.enabled: "true", access-control.
     );
 }
 
+/// Everything that a file can follow from. Real servers of both versions start with these files: `hack/etc.sh`.
+#[test]
+fn the_files_of_a_cluster_in_both_versions() {
+    let object: serde_json::Value = serde_saphyr::from_str(include_str!("golden/files.yaml")).expect("YAML");
+    for version in ["470", "476"] {
+        let mut spec = object["spec"].clone();
+        spec["version"] = version.into();
+        let golden = cluster_golden(&spec.to_string());
+        compare(&format!("cluster-files-{version}"), &golden);
+    }
+}
+
 #[test]
 fn a_cluster_without_workers() {
     compare("cluster-without-workers", &cluster_golden("{version: '476', workers: {replicas: 0}}"));
@@ -198,6 +210,9 @@ fn cluster_golden(spec: &str) -> String {
     }
     text += &document(&cluster.secret("<random>".into()));
     text += &document(&cluster.worker_secret("<random>"));
+    if spec.spooling.is_some() {
+        text += &document(&cluster.spooling_secret([7; 32]));
+    }
     text
 }
 

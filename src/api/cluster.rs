@@ -8,7 +8,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::{
+    files::Files,
     pod::{Image, Resources},
+    storage::{FaultTolerantExecution, Jvm, Spooling},
     verification::{VerificationStatus, Verify},
     workers::{GracefulShutdown, WorkerAutoscaling},
 };
@@ -89,6 +91,15 @@ pub struct TrinoClusterSpec {
     #[x_kube(validation = Rule::new("self.all(k, k.matches('^[A-Za-z0-9][A-Za-z0-9._-]*$'))").message("spec.config: a property's name holds only letters, digits, '.', '_' and '-'"))]
     #[x_kube(validation = Rule::new(OWNED_RULE).message(OWNED_MESSAGE))]
     pub config: Properties,
+    /// What else stands below `/etc/trino`: log levels, resource groups, access control, and any file of yours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<Files>,
+    /// Spooled results: clients fetch large results from object storage. Default: none. Changing it makes a new revision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spooling: Option<Spooling>,
+    /// Fault-tolerant execution: what failed is run again. Default: none. Changing it makes a new revision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault_tolerant_execution: Option<FaultTolerantExecution>,
 }
 
 /// An address as in a group's `external[].url`, with `{name}` for the cluster's name.
@@ -98,7 +109,7 @@ const OWNED_RULE: &str = "!self.exists(k, k in ['coordinator', 'discovery.uri', 
 const OWNED_MESSAGE: &str = "config: Warren itself sets coordinator, discovery.uri, discovery-server.enabled, http-server.http.enabled, http-server.http.port, http-server.process-forwarded, internal-communication.shared-secret, node.data-dir, node.environment, node.id, catalog.config-dir and catalog.management; remove them here";
 
 // The derive bounds neither the number of a map's entries nor the length of its values; CEL's cost budget asks for both.
-fn properties_schema(_: &mut SchemaGenerator) -> Schema {
+pub(super) fn properties_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",
         "maxProperties": 128,
@@ -136,6 +147,9 @@ pub struct Coordinator {
     /// CPU and memory; the heap is 70 % of the memory. Default: 500m, 2Gi.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
+    /// The heap's share of the memory, and flags of the JVM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jvm: Option<Jvm>,
     /// Keys of `config.properties` for the coordinator alone, over `spec.config`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "properties_schema")]
@@ -167,6 +181,9 @@ pub struct Workers {
     /// CPU and memory of each; the heap is 70 % of the memory. Default: 500m, 2Gi.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
+    /// The heap's share of the memory, and flags of the JVM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jvm: Option<Jvm>,
     /// Keys of `config.properties` for the workers alone, over `spec.config`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "properties_schema")]
@@ -201,7 +218,7 @@ pub struct ClusterDrain {
     #[x_kube(validation = Rule::new("self.matches('^[0-9]{1,6}(s|m|h)$')").message("spec.drain.timeout must be a number and a unit, such as 90s, 10m or 1h"))]
     pub timeout: Option<String>,
     /// How long the cluster stays after its last query, for spooled results that clients still fetch. A number and a unit.
-    /// Default: `1m` with `protocol.spooling.enabled=true` in `config`, else `0s`.
+    /// Default: `1m` with `spec.spooling`, or `protocol.spooling.enabled=true` in `config`; else `0s`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 2, max = 8))]
     #[x_kube(validation = Rule::new("self.matches('^[0-9]{1,6}(s|m|h)$')").message("spec.drain.linger must be a number and a unit, such as 90s, 10m or 1h"))]

@@ -5,12 +5,14 @@
 
 mod cluster;
 mod conditions;
+mod files;
 mod gateway;
 mod group;
 mod pod;
 mod proxy_group;
 mod rollout;
 mod routing;
+mod storage;
 mod verification;
 mod workers;
 
@@ -22,6 +24,10 @@ pub use cluster::{
     TrinoCluster, TrinoClusterSpec, TrinoClusterStatus, Workers, WorkersStatus,
 };
 pub use conditions::{ConditionType, Conditions, READY, RECONCILING, STALLED};
+pub use files::{
+    AccessControl, ExtraFile, FileSource, Files, GroupProvider, KeyReference, Nodes, Opa, PasswordAuthenticator,
+    PluginFile, ResourceGroups, SecretValue, SessionProperties,
+};
 pub use gateway::{
     GroupSelection, GroupSummary, LabelSelection, Listener, RoutingTableStatus, TrinoGateway, TrinoGatewaySpec,
     TrinoGatewayStatus,
@@ -41,6 +47,7 @@ pub use rollout::{Canary, CanaryBaseline, CanarySample, CanaryStage, CanaryStatu
 pub use routing::{
     ExternalRouter, GatewayRouting, GroupShare, OnUnknown, ProxyMode, Rejection, RouteTarget, RoutingRule,
 };
+pub use storage::{Exchange, FaultTolerantExecution, Jvm, RetrievalMode, RetryPolicy, Spooling};
 pub use workers::{GracefulShutdown, WorkerAutoscaling};
 
 pub use verification::{VerificationStatus, Verify};

@@ -28,7 +28,7 @@ pub struct DrainTerms {
 /// When a duration is none; the message names the field.
 pub fn drain_terms(spec: &TrinoClusterSpec) -> Result<DrainTerms, InvalidField> {
     let drain = spec.drain.clone().unwrap_or_default();
-    let spools = property(spec, "protocol.spooling.enabled") == Some("true");
+    let spools = spec.spooling.is_some() || property(spec, "protocol.spooling.enabled") == Some("true");
     let linger = if spools { SPOOLING_LINGER } else { Duration::ZERO };
     let abandonment = property(spec, "query.client.timeout").and_then(trino::parse_duration);
     Ok(DrainTerms {
@@ -59,6 +59,7 @@ mod tests {
         assert_eq!(seconds("version: '476'"), [3600, 0, 300]);
         let config = "config: {protocol.spooling.enabled: 'true', query.client.timeout: 10.00m}";
         assert_eq!(seconds(&format!("{{version: '476', {config}}}")), [3600, 60, 600]);
+        assert_eq!(seconds("{version: '476', spooling: {location: 's3://a/b'}}"), [3600, 60, 300]);
         let own = "coordinator: {config: {query.client.timeout: 20s}}, drain: {timeout: 90s, linger: 5s}";
         assert_eq!(seconds(&format!("{{version: '476', {own}, {config}}}")), [90, 5, 20]);
         let wrong = serde_saphyr::from_str("{version: '476', drain: {linger: 1d}}").expect("a spec");

@@ -76,6 +76,7 @@ pub fn cluster_revision(spec: &TrinoClusterSpec) -> Revision {
     spec.client_url = None;
     spec.drain = None;
     spec.verify = None;
+    super::cluster::forget(&mut spec);
     if let Some(workers) = &mut spec.workers {
         // Without workers the coordinator runs the queries, so the step from or to 0 is another configuration.
         workers.replicas = workers.replicas.filter(|replicas| *replicas == 0);
@@ -137,5 +138,27 @@ mod tests {
             assert_eq!(revision(same), base, "{same}");
         }
         assert_ne!(revision("{version: '476', workers: {replicas: 0}}"), base);
+    }
+
+    #[test]
+    fn what_trino_reads_again_makes_no_revision_and_that_it_is_there_does() {
+        let files = |files: &str| revision(&format!("{{version: '476', files: {{{files}}}}}"));
+        for (one, other) in [
+            ("accessControl: [{name: a, rules: {}}]", "accessControl: [{name: a, rules: {queries: []}}]"),
+            ("groupProvider: {groups: {}}", "groupProvider: {groups: {admins: [ann]}}"),
+            ("extra: [{path: a, text: b, reload: true}]", "extra: [{path: a, text: c, reload: true}]"),
+        ] {
+            assert_eq!(files(one), files(other), "{one}");
+            assert_ne!(files(one), revision("version: '476'"), "{one}");
+        }
+        for (one, other) in [
+            ("resourceGroups: {rules: {}}", "resourceGroups: {rules: {rootGroups: []}}"),
+            ("sessionProperties: {rules: []}", "sessionProperties: {rules: [{}]}"),
+            ("accessControl: [{name: a, rules: {}}]", "accessControl: [{name: b, rules: {}}]"),
+            ("extra: [{path: a, text: b}]", "extra: [{path: a, text: c}]"),
+            ("logLevels: {a: INFO}", "logLevels: {a: DEBUG}"),
+        ] {
+            assert_ne!(files(one), files(other), "{one}");
+        }
     }
 }

@@ -82,6 +82,9 @@ async fn bring_up(cluster: Arc<TrinoCluster>, context: &Context) -> Result<Actio
     let objects = objects.ok_or(Error::Incomplete(name))?;
     context.create_secret_once(&identity.secret(secret_value())).await?;
     context.create_secret_once(&identity.worker_secret(&secret_value())).await?;
+    if cluster.spec.spooling.is_some() {
+        context.create_secret_once(&identity.spooling_secret(rand::random())).await?;
+    }
     let applied = apply(context, objects).await?;
     workers::autoscale(context, &identity, &cluster.spec).await?;
     if hibernates {
@@ -348,6 +351,7 @@ pub(super) async fn remove(context: &Context, namespace: &str, name: &str) -> Re
     let identity = ClusterIdentity { name: name.to_owned(), namespace: namespace.to_owned(), uid: String::new() };
     context.delete_secret(namespace, &identity.secret_name()).await?;
     context.delete_secret(namespace, &identity.worker_secret_name()).await?;
+    context.delete_secret(namespace, &identity.spooling_secret_name()).await?;
     Ok(left == 0)
 }
 

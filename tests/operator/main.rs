@@ -253,6 +253,45 @@ async fn more_workers_restart_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn rules_that_trino_reads_again_change_in_place_and_others_make_a_new_cluster() {
+    let (server, operator) = running("warren:1").await;
+    let files = |who: &str, most: u32| {
+        json!({
+            "accessControl": [{"name": "rules", "rules": {"queries": [{"user": who, "allow": ["execute"]}]}}],
+            "resourceGroups": {"rules": {"rootGroups": [{"name": "all", "hardConcurrencyLimit": most}]}},
+        })
+    };
+    let edit = |files: serde_json::Value| {
+        server.edit("trinoclustergroups", "adhoc", |group| group["spec"]["template"]["spec"]["files"] = files);
+    };
+    let first = server.names("trinoclusters").remove(0);
+    edit(files("ann", 5));
+    until_deployments(&server, 5).await;
+    let cluster = server.names("trinoclusters").into_iter().find(|name| *name != first).expect("a new cluster");
+    make_ready(&server, &cluster);
+    server
+        .until("the first is gone", |server| (server.names("trinoclusters") == [cluster.clone()]).then_some(()))
+        .await;
+    let deployment = server.get("deployments", &format!("{cluster}-coordinator")).expect("there");
+    let map = format!("{cluster}-coordinator-live");
+    let said = |server: &Server, who: &str| {
+        let rules = server.get("configmaps", &map)?["data"]["access-control..rules.json"].as_str()?.to_owned();
+        rules.contains(&format!("\"user\": \"{who}\"")).then_some(())
+    };
+    server.until("the rules are there", |server| said(server, "ann")).await;
+    edit(files("bob", 5));
+    server.until("the rules have changed", |server| said(server, "bob")).await;
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(server.names("trinoclusters"), std::slice::from_ref(&cluster));
+    let after = server.get("deployments", &format!("{cluster}-coordinator")).expect("there");
+    assert_eq!(after["spec"], deployment["spec"], "its pods stay");
+    assert!(said(&server, "bob").is_some(), "what is in use is not pruned");
+    edit(files("bob", 6));
+    until_deployments(&server, 5).await;
+    operator.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_paused_says_so_and_is_left_alone() {
     let (server, operator) = running("warren:1").await;
     server.edit("trinoclustergroups", "adhoc", |group| {

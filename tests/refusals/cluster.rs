@@ -287,6 +287,144 @@ const REFUSED: &[Refusal] = &[
         field: "spec.catalogs.inline",
         because: "spec.catalogs.inline: a property's name holds only letters, digits, '.', '_' and '-'",
     },
+    Refusal {
+        case: "a heap given as a flag",
+        object: "spec: {version: '476', coordinator: {jvm: {flags: ['-Xmx4G']}}}",
+        field: "spec.coordinator.jvm.flags",
+        because: "jvm.flags: Warren itself sets the heap, so -Xmx, -XX:MaxHeapSize,",
+    },
+    Refusal {
+        case: "two flags in one line",
+        object: "spec: {version: '476', workers: {jvm: {flags: [\"-Da=b\\n-Xmx4G\"]}}}",
+        field: "spec.workers.jvm.flags",
+        because: "jvm.flags: a flag begins with '-', and holds printable ASCII characters alone",
+    },
+    Refusal {
+        case: "a level that no logger has",
+        object: "spec: {version: '476', files: {logLevels: {io.trino: debug}}}",
+        field: "spec.files.logLevels.io.trino",
+        because: "Unsupported value: \"debug\"",
+    },
+    Refusal {
+        case: "a node's id",
+        object: "spec: {version: '476', files: {node: {node.id: a}}}",
+        field: "spec.files.node",
+        because: "spec.files.node: Warren itself sets node.id,",
+    },
+    Refusal {
+        case: "resource groups of two managers",
+        object: "spec: {version: '476', files: {resourceGroups: {rules: {}, properties: {resource-groups.configuration-manager: db}}}}",
+        field: "spec.files.resourceGroups",
+        because: "give rules, or properties with resource-groups.configuration-manager, such as db; not both",
+    },
+    Refusal {
+        case: "session properties of no manager",
+        object: "spec: {version: '476', files: {sessionProperties: {properties: {a: b}}}}",
+        field: "spec.files.sessionProperties",
+        because: "give rules, or properties with session-property-config.configuration-manager, such as db; not both",
+    },
+    Refusal {
+        case: "an access control of two kinds",
+        object: "spec: {version: '476', files: {accessControl: [{name: a, rules: {}, opa: {policy: 'http://opa'}}]}}",
+        field: "spec.files.accessControl[0]",
+        because: "give exactly one of rules, opa, and properties with access-control.name",
+    },
+    Refusal {
+        case: "two access controls of one name",
+        object: "spec: {version: '476', files: {accessControl: [{name: a, rules: {}}, {name: a, rules: {}}]}}",
+        field: "spec.files.accessControl[1]",
+        because: "Duplicate value",
+    },
+    Refusal {
+        case: "a file of rules that Warren owns",
+        object: "spec: {version: '476', files: {accessControl: [{name: a, rules: {}, properties: {security.config-file: /x}}]}}",
+        field: "spec.files.accessControl[0]",
+        because: "with rules, Warren itself sets security.config-file; remove it from properties",
+    },
+    Refusal {
+        case: "a group of users that is two",
+        object: "spec: {version: '476', files: {groupProvider: {groups: {'a:b': [ann]}}}}",
+        field: "spec.files.groupProvider.groups",
+        because: "a group's name holds no blank, ':' or ','",
+    },
+    Refusal {
+        case: "a password file and another kind",
+        object: "spec: {version: '476', files: {passwordAuthenticators: [{name: a, passwordFile: {name: s, key: k}, properties: {password-authenticator.name: ldap}}]}}",
+        field: "spec.files.passwordAuthenticators[0]",
+        because: "give passwordFile, or properties with password-authenticator.name, such as ldap; not both",
+    },
+    Refusal {
+        case: "an event listener of no kind",
+        object: "spec: {version: '476', files: {eventListeners: [{name: a}]}}",
+        field: "spec.files.eventListeners",
+        because: "spec.files.eventListeners: each needs properties with event-listener.name",
+    },
+    Refusal {
+        case: "a header authenticator of no kind",
+        object: "spec: {version: '476', files: {headerAuthenticators: [{name: a}]}}",
+        field: "spec.files.headerAuthenticators",
+        because: "spec.files.headerAuthenticators: each needs properties with header-authenticator.name",
+    },
+    Refusal {
+        case: "a file that Warren writes",
+        object: "spec: {version: '476', files: {extra: [{path: config.properties, text: x}]}}",
+        field: "spec.files.extra[0].path",
+        because: "spec.files.extra.path: Warren itself writes config.properties,",
+    },
+    Refusal {
+        case: "a catalog by the back door",
+        object: "spec: {version: '476', files: {extra: [{path: catalog/x.properties, text: x}]}}",
+        field: "spec.files.extra[0].path",
+        because: "and the folders catalog, access-control,",
+    },
+    Refusal {
+        case: "a file outside of its folder",
+        object: "spec: {version: '476', files: {extra: [{path: a/../../b, text: x}]}}",
+        field: "spec.files.extra[0].path",
+        because: "spec.files.extra.path must be a path such as kafka/topics.json",
+    },
+    Refusal {
+        case: "a file from two places",
+        object: "spec: {version: '476', files: {extra: [{path: a, text: x, secretKeyRef: {name: s, key: k}}]}}",
+        field: "spec.files.extra[0]",
+        because: "give exactly one of text, properties, secretKeyRef and configMapKeyRef",
+    },
+    Refusal {
+        case: "a Secret's file that is said to be read again",
+        object: "spec: {version: '476', files: {extra: [{path: a, reload: true, secretKeyRef: {name: s, key: k}}]}}",
+        field: "spec.files.extra[0]",
+        because: "reload is for text; what a Secret or a ConfigMap holds always changes in place",
+    },
+    Refusal {
+        case: "a place of spooled results that Warren owns",
+        object: "spec: {version: '476', spooling: {location: 's3://a', properties: {fs.location: 's3://b'}}}",
+        field: "spec.spooling",
+        because: "spec.spooling.properties: Warren itself sets fs.location from location; remove it here",
+    },
+    Refusal {
+        case: "spooled results on a disk",
+        object: "spec: {version: '476', spooling: {location: /data}}",
+        field: "spec.spooling.location",
+        because: "spec.spooling.location must be such as s3://bucket/path, abfs://… or gs://…",
+    },
+    Refusal {
+        case: "tasks that are tried again from nowhere",
+        object: "spec: {version: '476', faultTolerantExecution: {retryPolicy: TASK}}",
+        field: "spec.faultTolerantExecution",
+        because: "spec.faultTolerantExecution: retryPolicy TASK needs exchange.locations",
+    },
+    Refusal {
+        case: "an exchange's place that Warren owns",
+        object: "spec: {version: '476', faultTolerantExecution: {retryPolicy: QUERY, exchange: {locations: ['s3://a'], properties: {exchange.base-directories: 's3://b'}}}}",
+        field: "spec.faultTolerantExecution.exchange",
+        because: "Warren itself sets exchange.base-directories from locations; remove it here",
+    },
+    Refusal {
+        case: "two places in one",
+        object: "spec: {version: '476', faultTolerantExecution: {retryPolicy: QUERY, exchange: {locations: ['s3://a,s3://b']}}}",
+        field: "spec.faultTolerantExecution.exchange.locations",
+        because: "spec.faultTolerantExecution.exchange.locations must be such as s3://bucket/path or /path",
+    },
 ];
 
 const EDITS: &[RefusedEdit] = &[RefusedEdit {
@@ -321,6 +459,10 @@ const ACCEPTED: &[Accepted] = &[
     Accepted {
         case: "properties that only look like Warren's",
         object: "spec: {version: '476', config: {node-scheduler.include-coordinator: 'true', http-server.log.enabled: 'false'}}",
+    },
+    Accepted {
+        case: "the files of the golden",
+        object: include_str!("../golden/files.yaml"),
     },
     Accepted {
         case: "all of it",

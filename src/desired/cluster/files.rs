@@ -1,14 +1,14 @@
 //! The files below `/etc/trino` of coordinator and workers.
 //!
-//! Precedence, least first: Warren's defaults, `spec.config`, the component's own `config`, and the keys that Warren owns
-//! (which admission refuses from users).
+//! Precedence, least first: Warren's defaults, what follows from typed fields, `spec.config`, the component's own `config`, and the
+//! keys that Warren owns (which admission or a condition refuses from users).
 
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
-use super::{ClusterIdentity, RenderError};
+use super::{ClusterIdentity, FilesError, RenderError, etc::Etc, jvm, typed};
 use crate::{
-    api::{Properties, Resources, TrinoClusterSpec},
-    desired::quantity,
+    api::{Jvm, Properties, Resources, TrinoClusterSpec},
+    desired::labels::component,
     trino::{HTTP_PORT, properties, release},
 };
 
@@ -31,7 +31,7 @@ const GRACE_PERIOD: &str = "30s";
 pub(super) type Files = BTreeMap<String, String>;
 
 /// The coordinator's files.
-pub(super) fn coordinator(cluster: &ClusterIdentity, spec: &TrinoClusterSpec) -> Result<Files, RenderError> {
+pub(super) fn coordinator(cluster: &ClusterIdentity, spec: &TrinoClusterSpec) -> Result<Etc, RenderError> {
     let own = spec.coordinator.clone().unwrap_or_default();
     let runs_queries = super::worker_replicas(spec) == 0;
     let mut owned = owned_keys(cluster);
@@ -40,34 +40,55 @@ pub(super) fn coordinator(cluster: &ClusterIdentity, spec: &TrinoClusterSpec) ->
     if release(&spec.version).is_some_and(|release| WARMED_UP.contains(&release)) {
         config.insert("failure-detector.warmup-interval".into(), "0s".into());
     }
-    config.extend(layered(spec, &own.config, owned));
-    files("coordinator", spec, own.resources.as_ref(), &config)
+    let mut etc = files("coordinator", spec, own.resources.as_ref(), own.jvm.as_ref())?;
+    typed::of_all(&mut etc, cluster, spec)?;
+    typed::of_coordinator(&mut etc, spec)?;
+    config.extend(layered(spec, ("coordinator", &own.config), &etc, owned)?);
+    etc.write("config.properties", properties::render(&config))?;
+    typed::extra(&mut etc, spec, component::COORDINATOR)?;
+    Ok(etc)
 }
 
 /// The workers' files, the same for all of them.
-pub(super) fn worker(cluster: &ClusterIdentity, spec: &TrinoClusterSpec) -> Result<Files, RenderError> {
+pub(super) fn worker(cluster: &ClusterIdentity, spec: &TrinoClusterSpec) -> Result<Etc, RenderError> {
     let own = spec.workers.clone().unwrap_or_default();
     let mut owned = owned_keys(cluster);
     owned.insert("coordinator".into(), "false".into());
     let mut config = Properties::from([("shutdown.grace-period".into(), GRACE_PERIOD.into())]);
-    config.extend(layered(spec, &own.config, owned));
+    let mut etc = files("workers", spec, own.resources.as_ref(), own.jvm.as_ref())?;
+    typed::of_all(&mut etc, cluster, spec)?;
+    config.extend(layered(spec, ("workers", &own.config), &etc, owned)?);
     // Who may query what is the coordinator's to say; a worker has rules of its own.
     if !own.config.contains_key(ACCESS_CONTROL_FILES) {
         config.remove(ACCESS_CONTROL_FILES);
     }
-    let mut files = files("workers", spec, own.resources.as_ref(), &config)?;
+    etc.write("config.properties", properties::render(&config))?;
     let access_control = properties::render(&super::graceful::access_control().into());
-    files.insert("access-control.properties".to_owned(), access_control);
-    Ok(files)
+    etc.write("access-control.properties", access_control)?;
+    typed::extra(&mut etc, spec, component::WORKER)?;
+    Ok(etc)
 }
 
-fn layered(spec: &TrinoClusterSpec, own: &Properties, owned: Properties) -> Properties {
+fn layered(
+    spec: &TrinoClusterSpec,
+    (component, own): (&str, &Properties),
+    etc: &Etc,
+    owned: Properties,
+) -> Result<Properties, RenderError> {
     // Warren's proxies log requests; a second log on a disk that nobody reads only fills it.
     let mut config = Properties::from([("http-server.log.enabled".into(), "false".into())]);
+    config.extend(etc.typed.clone());
     config.extend(spec.config.clone());
     config.extend(own.clone());
+    for (key, (value, by)) in &etc.owned {
+        let of = [("spec.config".to_owned(), &spec.config), (format!("spec.{component}.config"), own)];
+        if let Some((field, _)) = of.into_iter().find(|(_, lines)| lines.contains_key(*key)) {
+            return Err(FilesError::Owned { field, key: (*key).to_owned(), by }.into());
+        }
+        config.insert((*key).to_owned(), value.clone());
+    }
     config.extend(owned);
-    config
+    Ok(config)
 }
 
 fn owned_keys(cluster: &ClusterIdentity) -> Properties {
@@ -87,50 +108,18 @@ fn files(
     component: &'static str,
     spec: &TrinoClusterSpec,
     resources: Option<&Resources>,
-    config: &Properties,
-) -> Result<Files, RenderError> {
+    jvm: Option<&Jvm>,
+) -> Result<Etc, RenderError> {
     // `node.id` is left out: the image's start script makes it the pod's name.
-    let node = Properties::from([
-        ("node.environment".to_owned(), "warren".to_owned()),
-        ("node.data-dir".to_owned(), "/data/trino".to_owned()),
-    ]);
-    let mut files = Files::from([
-        ("config.properties".to_owned(), properties::render(config)),
-        ("node.properties".to_owned(), properties::render(&node)),
-        ("jvm.config".to_owned(), jvm_config(component, resources)?),
-    ]);
-    for (name, catalog) in spec.catalogs.iter().flat_map(|catalogs| &catalogs.inline) {
-        files.insert(format!("catalog/{name}.properties"), properties::render(catalog));
-    }
-    Ok(files)
-}
-
-/// The JVM's flags: those of Trino's deployment guide (476), fitted to small heaps.
-fn jvm_config(component: &'static str, resources: Option<&Resources>) -> Result<String, RenderError> {
+    let mut node = Properties::from([("node.environment".to_owned(), "warren".to_owned())]);
+    node.extend(spec.files.iter().flat_map(|files| files.node.clone()));
+    node.insert("node.data-dir".to_owned(), "/data/trino".to_owned());
     let memory = resources.and_then(|resources| resources.memory.as_deref()).unwrap_or(DEFAULT_MEMORY);
-    let bytes = quantity::bytes(memory).map_err(|fault| RenderError::Memory { component, fault })?;
-    let heap_mib = bytes / 10 * 7 / (1 << 20);
-    let mut flags = vec!["-server".to_owned(), format!("-Xmx{heap_mib}M")];
-    let for_size: &[&str] = if heap_mib < 4096 {
-        &["-XX:+UseSerialGC", "-XX:ReservedCodeCacheSize=150M"]
-    } else {
-        &[
-            "-XX:+UseG1GC",
-            "-XX:G1HeapRegionSize=32M",
-            "-XX:+ExplicitGCInvokesConcurrent",
-            "-XX:ReservedCodeCacheSize=512M",
-        ]
-    };
-    let for_all = [
-        "-XX:+ExitOnOutOfMemoryError",
-        "-XX:-OmitStackTraceInFastThrow",
-        "-XX:PerMethodRecompilationCutoff=10000",
-        "-XX:PerBytecodeRecompilationCutoff=10000",
-        "-Djdk.attach.allowAttachSelf=true",
-        "-Djdk.nio.maxCachedBufferSize=2000000",
-        "-Dfile.encoding=UTF-8",
-        "-XX:+EnableDynamicAgentLoading",
-    ];
-    flags.extend(for_size.iter().chain(&for_all).map(|&flag| flag.to_owned()));
-    Ok(flags.join("\n") + "\n")
+    let mut etc = Etc::default();
+    etc.write("node.properties", properties::render(&node))?;
+    etc.write("jvm.config", jvm::config(component, &spec.version, memory, jvm)?)?;
+    for (name, catalog) in spec.catalogs.iter().flat_map(|catalogs| &catalogs.inline) {
+        etc.write(format!("catalog/{name}.properties"), properties::render(catalog))?;
+    }
+    Ok(etc)
 }

@@ -2,10 +2,14 @@
 //! that belongs to the cluster, from what was rendered.
 
 mod autoscaler;
+mod etc;
 mod files;
 mod graceful;
+mod jvm;
+mod live;
 mod network;
 mod pods;
+mod typed;
 mod workloads;
 
 use k8s_openapi::api::{
@@ -15,8 +19,11 @@ use k8s_openapi::api::{
     policy::v1::PodDisruptionBudget,
 };
 
+use base64::Engine;
+
 pub use autoscaler::{autoscaler, autoscaling, first_workers};
 pub use graceful::{WORKER_USER_KEY, drains, shutdown_timeout};
+pub(super) use live::forget;
 
 use super::{
     InvalidDuration,
@@ -30,6 +37,45 @@ use crate::api::TrinoClusterSpec;
 /// Key of the internal shared secret in the Secret [`ClusterIdentity::secret_name`].
 pub const SHARED_SECRET_KEY: &str = "shared-secret";
 
+/// Key of the secret of spooled results in the Secret [`ClusterIdentity::spooling_secret_name`].
+pub const SPOOLING_KEY: &str = "shared-secret-key";
+
+/// Why the files that a spec asks for cannot stand beside each other.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FilesError {
+    /// A key of `config.properties` follows from a typed field.
+    #[error("{field}: {key} is set by {by}; remove it here, or give up {by}")]
+    Owned {
+        /// Where it stands.
+        field: String,
+        /// The key.
+        key: String,
+        /// The typed field.
+        by: &'static str,
+    },
+    /// Two fields write the same file.
+    #[error("spec.files.extra: {0} is written by another field; rename it, or use that field")]
+    Taken(String),
+    /// A line is given with a value, and from a Secret.
+    #[error("{key} of {path} stands in properties and in secretProperties; remove one of both")]
+    Twice {
+        /// The file.
+        path: String,
+        /// The key.
+        key: String,
+    },
+    /// The files do not fit into an object.
+    #[error(
+        "spec.files: all texts have {bytes} bytes, and {most} fit; move large ones to ConfigMaps, and name them by configMapKeyRef"
+    )]
+    TooLarge {
+        /// What they have.
+        bytes: usize,
+        /// What they may have.
+        most: usize,
+    },
+}
+
 /// Why a spec that admission let pass cannot be rendered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RenderError {
@@ -41,6 +87,17 @@ pub enum RenderError {
         /// What is wrong.
         fault: InvalidQuantity,
     },
+    /// A flag of the JVM is given twice.
+    #[error("spec.{component}.jvm.flags: {flag} is given twice; keep one of both")]
+    Flag {
+        /// `coordinator` or `workers`.
+        component: &'static str,
+        /// The flag's name.
+        flag: String,
+    },
+    /// The files cannot stand beside each other.
+    #[error("{0}")]
+    Files(#[from] FilesError),
     /// The time for a worker to end is no duration.
     #[error("spec.workers.gracefulShutdown.timeout: {0}")]
     Timeout(InvalidDuration),
@@ -72,7 +129,7 @@ pub struct ClusterObjects {
     pub revision: ControllerRevision,
     /// The account of all pods; it has no rights.
     pub service_account: ServiceAccount,
-    /// Files of coordinator and workers; immutable, named by their content.
+    /// Files of coordinator and workers: immutable and named by their content, and those that Trino reads again by itself.
     pub config_maps: Vec<ConfigMap>,
     /// The coordinator's address.
     pub service: Service,
@@ -100,6 +157,22 @@ impl ClusterIdentity {
     /// Name of the Secret that coordinator and workers share.
     pub fn secret_name(&self) -> String {
         format!("{}-internal", self.name)
+    }
+
+    /// Name of the Secret that spooled results are signed with.
+    pub fn spooling_secret_name(&self) -> String {
+        format!("{}-spooling", self.name)
+    }
+
+    /// That Secret, around 32 fresh random bytes.
+    pub fn spooling_secret(&self, bytes: [u8; 32]) -> Secret {
+        let value = base64::engine::general_purpose::STANDARD.encode(bytes);
+        Secret {
+            metadata: object_meta(self.spooling_secret_name(), &self.namespace, &self.labels(None)),
+            immutable: Some(true),
+            string_data: Some([(SPOOLING_KEY.to_owned(), value)].into()),
+            ..Secret::default()
+        }
     }
 
     /// Base URL of the coordinator inside the Kubernetes cluster.
@@ -151,8 +224,8 @@ pub fn worker_replicas(spec: &TrinoClusterSpec) -> i32 {
 /// When the spec cannot be rendered; the message names the field.
 pub fn render(cluster: &ClusterIdentity, spec: &TrinoClusterSpec) -> Result<Rendered, RenderError> {
     let coordinator =
-        pods::component(cluster, spec, labels::component::COORDINATOR, files::coordinator(cluster, spec)?);
-    let mut worker = pods::component(cluster, spec, labels::component::WORKER, files::worker(cluster, spec)?);
+        etc::component(cluster, spec, labels::component::COORDINATOR, files::coordinator(cluster, spec)?)?;
+    let mut worker = etc::component(cluster, spec, labels::component::WORKER, files::worker(cluster, spec)?)?;
     graceful::fit(&mut worker.template, cluster, shutdown_timeout(spec)?);
     Ok(Rendered {
         rendered_by: env!("CARGO_PKG_VERSION").to_owned(),
@@ -190,13 +263,16 @@ pub fn objects(
     let worker = rendered.components.get(labels::component::WORKER)?;
     let unless_hibernating = |replicas| if circumstances.hibernates { 0 } else { replicas };
     let workers = circumstances.workers.unwrap_or_else(|| worker_replicas(spec));
+    let live = [labels::component::COORDINATOR, labels::component::WORKER];
+    let live = live.into_iter().filter_map(|component| live::config_map(cluster, spec, component));
+    let of_revision = [
+        workloads::config_map(cluster, labels::component::COORDINATOR, coordinator),
+        workloads::config_map(cluster, labels::component::WORKER, worker),
+    ];
     Some(ClusterObjects {
         revision: workloads::revision(cluster, revision, rendered),
         service_account: workloads::service_account(cluster),
-        config_maps: vec![
-            workloads::config_map(cluster, labels::component::COORDINATOR, coordinator),
-            workloads::config_map(cluster, labels::component::WORKER, worker),
-        ],
+        config_maps: of_revision.into_iter().chain(live).collect(),
         service: network::coordinator_service(cluster),
         network_policies: network::policies(cluster, circumstances.operator_namespace),
         disruption_budgets: workloads::disruption_budgets(cluster, circumstances.drained),

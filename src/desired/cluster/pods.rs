@@ -25,6 +25,9 @@ use crate::{
 /// The environment variable through which Trino reads the internal shared secret.
 pub(super) const SHARED_SECRET_ENV: &str = "WARREN_SHARED_SECRET";
 
+/// The volume of the files below `/etc/trino`.
+pub(super) const FILES: &str = "config";
+
 const REPOSITORY: &str = "docker.io/trinodb/trino";
 /// User and group of the official image.
 const TRINO_USER: i64 = 1000;
@@ -61,7 +64,7 @@ pub(super) fn component(
         readiness_probe: Some(http_probe(5, 3)),
         liveness_probe: Some(http_probe(30, 10)),
         volume_mounts: Some(vec![
-            mount("config", "/etc/trino", true),
+            mount(FILES, "/etc/trino", true),
             mount("data", "/data/trino", false),
             mount("tmp", "/tmp", false),
         ]),
@@ -131,7 +134,7 @@ fn mount(name: &str, path: &str, read_only: bool) -> VolumeMount {
 fn files_volume(config_map: String, files: &Files) -> Volume {
     let items = files.keys().map(|path| KeyToPath { key: key_of(path), path: path.clone(), mode: None }).collect();
     Volume {
-        name: "config".into(),
+        name: FILES.into(),
         config_map: Some(ConfigMapVolumeSource { name: config_map, items: Some(items), ..<_>::default() }),
         ..Volume::default()
     }
