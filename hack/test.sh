@@ -57,7 +57,7 @@ section_lint() {
 # skips itself here and has a section of its own.
 section_cargo() {
   local status=0
-  cargo_tests "$LOGS/cargo.log" env -u KUBECONFIG cargo test --locked --no-fail-fast || status=$?
+  cargo_tests "$LOGS/cargo.log" env -u KUBECONFIG WARREN_JAVA_HOME="$(java_home)" cargo test --locked --no-fail-fast || status=$?
   count_cargo "$LOGS/cargo.log" "$status"
 }
 
