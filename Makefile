@@ -26,8 +26,8 @@ test: ## all tests; parts: hack/test.sh SECTION…
 test-clients: ## real clients of Trino through the gateway; parts: hack/clients.sh NAME…
 	@hack/clients.sh
 
-soak: ## trials under load that take too long for the tests; parts: hack/soak.sh NAME…, hack/upgrade.sh
-	@hack/soak.sh && hack/upgrade.sh
+soak: ## trials under load that take too long for the tests; parts: hack/etc.sh, hack/soak.sh NAME…, hack/upgrade.sh
+	@hack/etc.sh && hack/soak.sh && hack/upgrade.sh
 
 lint: ## all static checks; parts: hack/lint.sh NAME…
 	@hack/lint.sh

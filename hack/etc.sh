@@ -1,0 +1,168 @@
+#!/usr/bin/env bash
+# Real servers of Trino in both versions, each started with the very files of its golden (tests/golden/desired/cluster-files-*):
+# a coordinator and a worker on loopback addresses, beside a local S3 server and a stand-in for OPA and an event listener.
+# Addresses and folders are all that is replaced. A query is then asked whose result is spooled and whose stages meet in the
+# exchange; the places of both are looked at; and a rule is changed in place. Needs no Kubernetes.
+#
+#   etc.sh [VERSION…]      default: TRINO_VERSIONS of versions.env
+#   WARREN_LOGS=FOLDER     where logs are kept; else target/test-logs/etc
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+CASES=$(realpath "$HACK/../tests/clients")
+ETC=$(realpath "$HACK/../tests/etc")
+GOLDEN=$(realpath "$HACK/../tests/golden/desired")
+LOGS=$(realpath -m "${WARREN_LOGS:-$HACK/../target/test-logs/etc}")
+RUN=$LOGS/run
+FAILED=0
+CLUSTER=adhoc-7f3a-1 # the goldens' own
+# shellcheck source=clients/programs.sh
+source "$HACK/clients/programs.sh"
+# shellcheck source=clients/servers.sh
+source "$HACK/clients/servers.sh"
+TRINO_PLUGINS+=" session-property-managers opa" # beside those of the images
+
+check() { # WHAT COMMAND…
+  local what=$1
+  shift
+  if "$@" >"$LOGS/check.log" 2>&1; then printf 'ok      %s\n' "$what"; else
+    FAILED=$((FAILED + 1))
+    printf 'FAILED  %s\n' "$what"
+    tail -n 12 "$LOGS/check.log" | cut -c1-400 | sed 's/^/        | /'
+  fi
+}
+
+server_of() { # VERSION: from the tarball, for the plugins that the images do not have are published nowhere else
+  local work=$TOOLS/.build-trino-etc-$1
+  SERVER=$TOOLS/trino-etc-$1
+  [ ! -d "$SERVER" ] || return 0
+  rm -rf "$work"
+  mkdir -p "$work"
+  run_logged "downloading and unpacking trino-server $1" "$LOGS/server.log" trino_server "$1" "$work"
+  mv "$work/server" "$SERVER"
+  rm -rf "$work"
+}
+
+stand_ins() { # passwords: ann's is `secret`, by PBKDF2 as Trino documents it
+  "$PYTHON" - >"$RUN/stand-ins.json" <<'END'
+import hashlib, json, os
+salt = os.urandom(16)
+digest = hashlib.pbkdf2_hmac("sha1", b"secret", salt, 1000, 32)
+print(json.dumps({
+    "staff": {"passwords": f"ann:1000:{salt.hex()}:{digest.hex()}\n"},
+    "audit": {"headers": "X-Audit:token"},
+    "kerberos": {"keytab": "a keytab", "krb5.conf": "[libdefaults]\n"},
+    "s3": {"access": "clients", "secret": "clients-secret"},
+    "adhoc-7f3a-1-internal": {"shared-secret": os.urandom(32).hex()},
+}))
+END
+}
+
+node() { # VERSION COMPONENT PORT: starts it with the files of the golden
+  local name=$1-$2 folder=$RUN/$1-$2 variables
+  rm -rf "$folder"
+  mkdir -p "$folder/data"
+  "$PYTHON" "$ETC/place.py" "$GOLDEN/cluster-files-$1.yaml" "$2" "$folder" "$RUN/stand-ins.json" \
+    "/etc/trino=>$folder/etc/trino" "/etc/warren=>$folder/etc/warren" "/data/trino=>$folder/data" \
+    "http://$CLUSTER-coordinator:8080=>http://127.0.0.1:${PORT[$1-coordinator]}" "http-server.http.port=8080=>http-server.http.port=$3" \
+    "http://s3.example:9000=>$(address s3)" "http://opa.example:8181=>$(address outside)" "http://audit.example:8181=>$(address outside)" \
+    >"$folder/env"
+  mapfile -t variables <"$folder/env"
+  PORT[$name]=$3
+  launch "$name" env "${variables[@]}" JAVA_HOME="$(java_home)" PATH="$(java_home)/bin:$PATH" \
+    "$SERVER/bin/launcher" run --etc-dir "$folder/etc/trino" "-Dnode.id=$name" -Dnode.internal-address=127.0.0.1
+}
+
+up() { started "$1" || { kill -0 "${PID[$1]}" 2>/dev/null || exit 1; return 1; }; } # NAME
+
+# Every page of a statement, with the rows of its segments; the error's message where it fails.
+rows() { # NAME USER SQL
+  GOLDEN_URL=$(address "$1") GOLDEN_USER=$2 GOLDEN_SQL=$3 "$PYTHON" - <<'END'
+import json, os, urllib.request
+headers = {"X-Trino-User": os.environ["GOLDEN_USER"], "X-Trino-Query-Data-Encoding": "json", "X-Trino-Source": "etl-1"}
+def ask(url, data=None):
+    with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=60) as answer:
+        return answer.read()
+page, spooled = json.loads(ask(os.environ["GOLDEN_URL"] + "/v1/statement", os.environ["GOLDEN_SQL"].encode())), 0
+rows = []
+while True:
+    if "error" in page:
+        print("error:", page["error"]["message"])
+        break
+    for segment in (page.get("data") or {}).get("segments", []) if isinstance(page.get("data"), dict) else []:
+        if segment["type"] == "spooled":
+            spooled += 1
+            rows += json.loads(ask(segment["uri"]))
+        else:
+            import base64
+            rows += json.loads(base64.b64decode(segment["data"]))
+    rows += page["data"] if isinstance(page.get("data"), list) else []
+    if "nextUri" not in page:
+        print(len(rows), "rows,", spooled, "spooled segments;", rows[:1])
+        break
+    page = json.loads(ask(page["nextUri"]))
+END
+}
+
+says() { # PATTERN COMMAND…
+  local pattern=$1 said
+  shift
+  said=$("$@" 2>&1) || true
+  echo "$said"
+  grep -qE "$pattern" <<<"$said"
+}
+
+status() { curl -s -o /dev/null -w '%{http_code}' --max-time 10 "$@"; }
+under() { curl -sf --max-time 10 "$(address s3)/golden?list-type=2&prefix=$1" | grep -c '<Key>'; } # PREFIX
+elsewhere() { ! curl -sf --max-time 10 "$(address s3)/golden?list-type=2" | grep -o '<Key>[^<]*' | grep -vE "<Key>(spool|exchange)/$CLUSTER/"; }
+denied_in_time() { wait_for "the rule" 60 says 'error: Access Denied: Cannot execute query' rows "$1" cy 'SELECT 1'; } # NAME
+
+version() { # VERSION
+  local coordinator=$1-coordinator worker=$1-worker ports rules
+  step "Trino $1"
+  server_of "$1"
+  stand_ins
+  read -ra ports <<<"$(free_ports 2)"
+  PORT[$coordinator]=${ports[0]}
+  node "$1" coordinator "${ports[0]}"
+  node "$1" worker "${ports[1]}"
+  check "$1: the coordinator starts with its golden's files" wait_for "$coordinator" 240 up "$coordinator"
+  check "$1: the worker starts with its golden's files" wait_for "$worker" 240 up "$worker"
+  check "$1: a query runs on the worker" wait_for "an answer" 90 says '^1 rows' rows "$coordinator" ann 'SELECT 1'
+  check "$1: a result is spooled" says '^60000 rows, [1-9][0-9]* spooled' rows "$coordinator" ann \
+    "SELECT orderkey, comment, shippriority FROM tpch.sf1.orders WHERE orderkey > 0 LIMIT 60000"
+  check "$1: the exchange has the cluster's own place" under "exchange/$CLUSTER/"
+  check "$1: nothing was written elsewhere" elsewhere
+  check "$1: OPA was asked" grep -q '^/v1/data/trino/allow' "$RUN/outside.log"
+  check "$1: the event listener told, with its header from a Secret" wait_for "an event" 20 grep -q '^/events token' "$RUN/outside.log"
+  check "$1: the resource group is by the source" says 'global, etl' rows "$coordinator" ann \
+    "SELECT DISTINCT resource_group_id FROM system.runtime.queries WHERE source = 'etl-1'"
+  check "$1: a password is asked for behind a proxy that speaks HTTPS" says '^401' status -H 'X-Forwarded-Proto: https' -u ann:wrong "$(address "$coordinator")/v1/query"
+  check "$1: and the right one is taken" says '^200' status -H 'X-Forwarded-Proto: https' -u ann:secret "$(address "$coordinator")/v1/query"
+  check "$1: Warren's user sees queries" says '^[1-9]' queries_seen "$coordinator" warren
+  rules=$RUN/$coordinator/etc/trino/access-control/rules.json
+  jq '.queries[-1].allow = []' "$rules" >"$rules.new" && mv "$rules.new" "$rules"
+  check "$1: a rule that is edited takes effect in place" denied_in_time "$coordinator"
+  stop "$coordinator" "$worker"
+}
+
+queries_seen() { curl -s --max-time 10 -H "X-Trino-User: $2" "$(address "$1")/v1/query" | jq length; } # NAME USER
+
+main() {
+  local each
+  # shellcheck disable=SC2086 # a list of words
+  (($#)) || set -- $TRINO_VERSIONS
+  rm -rf "$LOGS"
+  mkdir -p "$RUN"
+  trap stop_all EXIT
+  trap 'exit 143' TERM INT # the servers go, too
+  "$HACK/tools.sh" packages
+  [ -e "$VENV/complete" ] || run_logged "the Python client, SQLAlchemy and an S3 server" "$LOGS/python.log" make_venv
+  s3 golden
+  PORT[outside]=$(free_ports 1)
+  launch outside "$PYTHON" "$ETC/outside.py" "${PORT[outside]}"
+  for each in "$@"; do version "$each"; done
+  ((FAILED == 0))
+}
+
+main "$@"
