@@ -136,6 +136,9 @@ answers() { # URL SQL WORDS [SECRET]
   [[ $said == *"$3"* ]] || no "$1 answers: $said"
 }
 
+# Queries run in this resource group.
+grouped() { query "SELECT DISTINCT resource_group_id[1] FROM system.runtime.queries WHERE state = 'RUNNING'" "$1"; } # GROUP
+
 nations() { query 'SELECT count(*) FROM tpch.tiny.nation' 25; }
 
 absent() { # OBJECT
