@@ -63,7 +63,7 @@ node() { # VERSION COMPONENT PORT: starts it with the files of the golden
   rm -rf "$folder"
   mkdir -p "$folder/data"
   "$PYTHON" "$ETC/place.py" "$GOLDEN/cluster-files-$1.yaml" "$2" "$folder" "$RUN/stand-ins.json" \
-    "/etc/trino=>$folder/etc/trino" "/etc/warren=>$folder/etc/warren" "/data/trino=>$folder/data" \
+    "/etc/trino=>$folder/etc/trino" "/etc/warren=>$folder/etc/warren" "node.data-dir=/data/trino=>node.data-dir=$folder/data" \
     "http://$CLUSTER-coordinator:8080=>http://127.0.0.1:${PORT[$1-coordinator]}" "http-server.http.port=8080=>http-server.http.port=$3" \
     "http://s3.example:9000=>$(address s3)" "http://opa.example:8181=>$(address outside)" "http://audit.example:8181=>$(address outside)" \
     >"$folder/env"
@@ -80,8 +80,8 @@ rows() { # NAME USER SQL
   GOLDEN_URL=$(address "$1") GOLDEN_USER=$2 GOLDEN_SQL=$3 "$PYTHON" - <<'END'
 import json, os, urllib.request
 headers = {"X-Trino-User": os.environ["GOLDEN_USER"], "X-Trino-Query-Data-Encoding": "json", "X-Trino-Source": "etl-1"}
-def ask(url, data=None):
-    with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=60) as answer:
+def ask(url, data=None, more={}):
+    with urllib.request.urlopen(urllib.request.Request(url, data, headers | more), timeout=60) as answer:
         return answer.read()
 page, spooled = json.loads(ask(os.environ["GOLDEN_URL"] + "/v1/statement", os.environ["GOLDEN_SQL"].encode())), 0
 rows = []
@@ -92,7 +92,8 @@ while True:
     for segment in (page.get("data") or {}).get("segments", []) if isinstance(page.get("data"), dict) else []:
         if segment["type"] == "spooled":
             spooled += 1
-            rows += json.loads(ask(segment["uri"]))
+            # A segment is encrypted, and its key is in these headers.
+            rows += json.loads(ask(segment["uri"], more={key: values[0] for key, values in segment.get("headers", {}).items()}))
         else:
             import base64
             rows += json.loads(base64.b64decode(segment["data"]))
@@ -113,8 +114,10 @@ says() { # PATTERN COMMAND…
 }
 
 status() { curl -s -o /dev/null -w '%{http_code}' --max-time 10 "$@"; }
-under() { curl -sf --max-time 10 "$(address s3)/golden?list-type=2&prefix=$1" | grep -c '<Key>'; } # PREFIX
-elsewhere() { ! curl -sf --max-time 10 "$(address s3)/golden?list-type=2" | grep -o '<Key>[^<]*' | grep -vE "<Key>(spool|exchange)/$CLUSTER/"; }
+# What was ever written, for much is removed when a query ends.
+written() { grep -oE '"PUT /golden/[^ ]+' "$RUN/s3.log"; }
+under() { written | grep "^\"PUT /golden/$1"; } # PREFIX
+elsewhere() { ! written | grep -vE "^\"PUT /golden/(spool|exchange)/$CLUSTER/"; }
 denied_in_time() { wait_for "the rule" 60 says 'error: Access Denied: Cannot execute query' rows "$1" cy 'SELECT 1'; } # NAME
 
 version() { # VERSION
@@ -131,11 +134,12 @@ version() { # VERSION
   check "$1: a query runs on the worker" wait_for "an answer" 90 says '^1 rows' rows "$coordinator" ann 'SELECT 1'
   check "$1: a result is spooled" says '^60000 rows, [1-9][0-9]* spooled' rows "$coordinator" ann \
     "SELECT orderkey, comment, shippriority FROM tpch.sf1.orders WHERE orderkey > 0 LIMIT 60000"
+  check "$1: spooled results have the cluster's own place" under "spool/$CLUSTER/"
   check "$1: the exchange has the cluster's own place" under "exchange/$CLUSTER/"
   check "$1: nothing was written elsewhere" elsewhere
   check "$1: OPA was asked" grep -q '^/v1/data/trino/allow' "$RUN/outside.log"
   check "$1: the event listener told, with its header from a Secret" wait_for "an event" 20 grep -q '^/events token' "$RUN/outside.log"
-  check "$1: the resource group is by the source" says 'global, etl' rows "$coordinator" ann \
+  check "$1: the resource group is by the source" says "'global', 'etl'" rows "$coordinator" ann \
     "SELECT DISTINCT resource_group_id FROM system.runtime.queries WHERE source = 'etl-1'"
   check "$1: a password is asked for behind a proxy that speaks HTTPS" says '^401' status -H 'X-Forwarded-Proto: https' -u ann:wrong "$(address "$coordinator")/v1/query"
   check "$1: and the right one is taken" says '^200' status -H 'X-Forwarded-Proto: https' -u ann:secret "$(address "$coordinator")/v1/query"
@@ -158,7 +162,9 @@ main() {
   trap 'exit 143' TERM INT # the servers go, too
   "$HACK/tools.sh" packages
   [ -e "$VENV/complete" ] || run_logged "the Python client, SQLAlchemy and an S3 server" "$LOGS/python.log" make_venv
-  s3 golden
+  PORT[s3]=$(free_ports 1)
+  launch s3 "$PYTHON" "$ETC/s3.py" "${PORT[s3]}"
+  wait_for "the S3 server" 30 curl -sf --max-time 5 -X PUT "$(address s3)/golden" || die "the S3 server did not start, log in $RUN/s3.log"
   PORT[outside]=$(free_ports 1)
   launch outside "$PYTHON" "$ETC/outside.py" "${PORT[outside]}"
   for each in "$@"; do version "$each"; done
