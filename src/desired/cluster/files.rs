@@ -41,7 +41,10 @@ pub(super) fn coordinator(cluster: &ClusterIdentity, spec: &TrinoClusterSpec) ->
         config.insert("failure-detector.warmup-interval".into(), "0s".into());
     }
     config.extend(layered(spec, &own.config, owned));
-    files("coordinator", spec, own.resources.as_ref(), &config)
+    let listener = super::events::listen(cluster, spec, &mut config);
+    let mut files = files("coordinator", spec, own.resources.as_ref(), &config)?;
+    files.extend(listener);
+    Ok(files)
 }
 
 /// The workers' files, the same for all of them.
