@@ -223,10 +223,10 @@ impl Observation {
             if (self.ends && status.is_success()) || is_unknown {
                 backend.chains.end(query);
                 if is_unknown {
-                    backend.tally.lose(query)
+                    backend.tally.lose(query);
                 } else {
-                    _ = backend.tally.end(query)
-                };
+                    backend.tally.end(query);
+                }
             } else if self.method == Method::HEAD && status.is_success() {
                 // Of a poll, its page tells more; and what a coordinator refuses must not fill the memory here.
                 backend.chains.see(query);

@@ -123,14 +123,12 @@ impl Context {
     pub(super) async fn secret_once(&self, secret: &Secret) -> Result<Option<Secret>, Error> {
         let (name, namespace) = (secret.name_any(), secret.namespace().unwrap_or_default());
         let desired = serde_json::to_value(secret).expect("a Secret is JSON");
-        let found = match self.secret(&namespace, &name).await? {
-            Some(found) => Some(found),
-            None => {
-                self.create_secret_once(secret).await?;
-                // Another operator's may have been first.
-                self.secret(&namespace, &name).await?
-            }
-        };
+        let mut found = self.secret(&namespace, &name).await?;
+        if found.is_none() {
+            self.create_secret_once(secret).await?;
+            // Another operator's may have been first.
+            found = self.secret(&namespace, &name).await?;
+        }
         let labels = found.as_ref().and_then(|found| found.metadata.labels.as_ref());
         if found.is_none() {
             return Ok(None);

@@ -505,7 +505,8 @@ to_events() ( # CLUSTER CURL-ARGUMENT… PATH
   local cluster=$1 dir port=''
   shift
   dir=$(mktemp -d)
-  k port-forward "service/$cluster-events" :9091 >"$dir/forward" 2>&1 &
+  touch "$dir/forward"
+  kubectl --namespace "$NAMESPACE" port-forward "service/$cluster-events" :9091 >"$dir/forward" 2>&1 & # not by k, as above
   # shellcheck disable=SC2064 # the values of now
   trap "kill $! 2>/dev/null; rm -r '$dir'" EXIT
   for _ in {1..100}; do
