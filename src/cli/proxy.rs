@@ -58,8 +58,7 @@ pub(super) struct Arguments {
     /// --config and 0.0.0.0:9090 without].
     #[arg(long, value_name = "ADDR")]
     listen_admin: Option<SocketAddr>,
-    /// Where coordinators' events are taken, and nothing else, in plain HTTP; they are taken where clients connect, too
-    /// [default: no port of its own].
+    /// A port for coordinators' events alone, in plain HTTP; they are taken where clients connect, too [default: none].
     #[arg(long, value_name = "ADDR", env = "WARREN_LISTEN_EVENTS")]
     listen_events: Option<SocketAddr>,
     /// Certificate for clients, in PEM, with those between it and its CA: clients then connect by https, with HTTP/1.1
