@@ -33,6 +33,7 @@ fn a_cluster_of_everything() {
             r#"
 version: "470"
 serving: Drained
+eventListener: {enabled: true}
 image: {repository: registry.example.com/trino, tag: 470-patched, pullPolicy: Always, pullSecrets: [{name: pull}]}
 coordinator:
   resources: {cpu: "2", memory: 16Gi}
@@ -51,7 +52,7 @@ catalogs:
   inline:
     tpch: {connector.name: tpch, tpch.splits-per-node: "4"}
     lake: {connector.name: hive, hive.metastore.uri: "thrift://metastore:9083", "odd key": " = \\ é"}
-config: {query.max-memory: 5GB, http-server.log.enabled: "true", access-control.config-files: /etc/users.properties}
+config: {query.max-memory: 5GB, http-server.log.enabled: "true", event-listener.config-files: etc/audit.properties, access-control.config-files: /etc/users.properties}
 "#,
         ),
     );
@@ -71,7 +72,10 @@ fn the_files_of_a_cluster_in_both_versions() {
 
 #[test]
 fn a_cluster_without_workers() {
-    compare("cluster-without-workers", &cluster_golden("{version: '476', workers: {replicas: 0}}"));
+    compare(
+        "cluster-without-workers",
+        &cluster_golden("{version: '476', workers: {replicas: 0}, eventListener: {enabled: false}}"),
+    );
 }
 
 #[test]
@@ -125,6 +129,7 @@ externalUrl: https://example.com/trino
 proxyMode: ProxyFirstCall
 trustedProxies: [10.0.0.0/8]
 allowedHosts: [example.com]
+eventListener: {enabled: false}
 listeners:
 - {name: bi, port: 8081, source: superset, clientTags: [slow]}
 - {name: etl, port: 8082}
@@ -154,7 +159,7 @@ spec:
     );
     let clusters: Vec<TrinoCluster> = [
         "{metadata: {name: adhoc-7f3a-1}, spec: {version: '470', serving: Drained}, status: {wasReady: true}}",
-        "{metadata: {name: adhoc-7f3a-2}, spec: {version: '476', serving: Active, clientUrl: 'https://{name}.example.com'}, status: {wasReady: true}}",
+        "{metadata: {name: adhoc-7f3a-2}, spec: {version: '476', serving: Active, clientUrl: 'https://{name}.example.com'}, status: {wasReady: true, eventToken: cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd}}",
         "{metadata: {name: adhoc-7f3a-3}, spec: {version: '476', serving: Active}, status: {wasReady: false}}",
         "{metadata: {name: adhoc-7f3a-4}, spec: {version: '476', serving: Active}, status: {wasReady: false}}",
     ]
@@ -164,6 +169,7 @@ spec:
         group: &adhoc,
         clusters: clusters.iter().collect(),
         certificates: BTreeMap::from([("onprem".to_owned(), "-----BEGIN CERTIFICATE-----\n…\n".to_owned())]),
+        event_tokens: BTreeMap::from([("plain".to_owned(), "ab".repeat(32))]),
     };
     let table = gateway::routing_table(&spec, "trino", &[input]);
     warren::routing::Router::compile(table.clone()).expect("a table that the proxies accept");
@@ -172,17 +178,23 @@ spec:
 }
 
 fn cluster_golden(spec: &str) -> String {
-    let cluster = ClusterIdentity { name: "adhoc-7f3a-1".into(), namespace: "trino".into(), uid: UID.into() };
+    let cluster =
+        ClusterIdentity { name: "adhoc-7f3a-1".into(), namespace: "trino".into(), uid: UID.into(), in_group: true };
     let spec: TrinoClusterSpec = parse(spec);
     let revision = cluster_revision(&spec);
     let rendered = cluster::render(&cluster, &spec).expect("a spec that can be rendered");
-    let circumstances = cluster::Circumstances { operator_namespace: Some("warren-system"), ..<_>::default() };
+    let circumstances = cluster::Circumstances {
+        operator_namespace: Some("warren-system"),
+        events_gateway: Some("prod"),
+        ..<_>::default()
+    };
     let objects = cluster::objects(&cluster, &spec, circumstances, &revision, &rendered).expect("both components");
     let ClusterObjects {
         revision,
         service_account,
         config_maps,
         service,
+        events,
         network_policies,
         disruption_budgets,
         coordinator,
@@ -197,6 +209,10 @@ fn cluster_golden(spec: &str) -> String {
         text += &document(config_map);
     }
     text += &document(&service);
+    if let Some(events) = &events {
+        text += &document(events);
+        text += &document(&cluster.events_secret("<random>".into()));
+    }
     for policy in &network_policies {
         text += &document(policy);
     }

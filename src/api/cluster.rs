@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     files::Files,
+    gateway::EventListener,
     pod::{Image, Resources},
     storage::{FaultTolerantExecution, Jvm, Spooling},
     verification::{VerificationStatus, Verify},
@@ -84,6 +85,12 @@ pub struct TrinoClusterSpec {
     /// The catalogs, that is the data sources. Changing them has the effect of a new version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub catalogs: Option<Catalogs>,
+    /// Whether the coordinator of a cluster that a group made tells the gateway of its queries; needs the plugin
+    /// `http-event-listener`, which the official image has. A listener of your own that `event-listener.config-files` in
+    /// `config` names goes on beside it. Changing it has the effect of a new version; clusters of before that do not tell yet
+    /// begin to with their next one. Default: enabled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_listener: Option<EventListener>,
     /// Keys of `config.properties` for coordinator and workers, over Warren's defaults. Keys that Warren owns are refused.
     /// Changing them has the effect of a new version. Example: `query.max-memory: 1GB`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -248,6 +255,9 @@ pub struct TrinoClusterStatus {
     /// How its verification stands, before it takes queries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verification: Option<VerificationStatus>,
+    /// SHA-256 of the token by which the coordinator tells the gateway of its queries, which Secret `<name>-events` holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_token: Option<String>,
     /// Hash of what the user wrote; pods of one revision are alike.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,

@@ -66,12 +66,25 @@ pub struct TrinoGatewaySpec {
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     #[x_kube(validation = Rule::new("self.all(one, self.exists_one(other, other.port == one.port))").message("spec.listeners: two have the same port; each needs one of its own"))]
     pub listeners: Vec<Listener>,
+    /// Whether clusters tell the gateway of each query that begins and ends, so that its proxies know how many each has
+    /// without asking. `enabled: false` lets them tell, and looks at nothing. Restarts nothing. Default: enabled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_listener: Option<EventListener>,
     /// The TrinoClusterGroups of this namespace that stand behind the gateway. Default: all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub groups: Option<GroupSelection>,
     /// Where queries go.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub routing: Option<GatewayRouting>,
+}
+
+/// Whether coordinators tell of their queries, by Trino's HTTP event listener.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EventListener {
+    /// `false` turns it off. Default: `true`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
 }
 
 /// One more port of a gateway, and what rules see of the requests that come to it.
@@ -81,11 +94,12 @@ pub struct Listener {
     /// Name of the listener, for example `bi`; rules see it as `request.listener`, and the Services' port has it.
     #[schemars(length(min = 1, max = 15))]
     #[x_kube(validation = Rule::new("self.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$') && !self.contains('--')").message("spec.listeners: name must be at most 15 characters of a-z, 0-9 and '-', beginning with a letter, not ending with '-' and without '--': a port of the Service has it"))]
-    #[x_kube(validation = Rule::new("!(self in ['client', 'admin', 'http', 'https'])").message("spec.listeners: client, admin, http and https are names of the proxies' own ports; choose another"))]
+    #[x_kube(validation = Rule::new("!(self in ['client', 'admin', 'events', 'http', 'https'])").message("spec.listeners: client, admin, events, http and https are names of the proxies' own ports; choose another"))]
     pub name: String,
-    /// Port of the proxies and of their Services, 1024 to 65535, but not 8080 (for clients) and 9090 (administration).
+    /// Port of the proxies and of their Services, 1024 to 65535, but not 8080 (for clients), 9090 (administration) and
+    /// 9091 (events of coordinators).
     #[schemars(range(min = 1024, max = 65535))]
-    #[x_kube(validation = Rule::new("self != 8080 && self != 9090").message("spec.listeners: port 8080 is the proxies' own for clients and 9090 that for administration; choose another"))]
+    #[x_kube(validation = Rule::new("!(self in [8080, 9090, 9091])").message("spec.listeners: port 8080 is the proxies' own for clients, 9090 that for administration and 9091 that for events; choose another"))]
     pub port: i32,
     /// What rules see as `query.source` of requests that come here and name none, for example `superset`. It is for rules
     /// alone: Trino gets the request as it came. Most clients name one by themselves. Restarts nothing. Default: none.

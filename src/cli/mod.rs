@@ -49,7 +49,8 @@ enum Command {
     Crds(crds::Arguments),
     Kubectl(kubectl::Arguments),
     Probe(probe::Arguments),
-    Proxy(proxy::Arguments),
+    // In a box, since it has many more options than the others.
+    Proxy(Box<proxy::Arguments>),
     Route(route::Arguments),
 }
 
@@ -91,7 +92,7 @@ pub fn main() -> ExitCode {
         Command::Crds(arguments) => crds::run(&arguments),
         Command::Kubectl(arguments) => kubectl::run(arguments),
         Command::Probe(arguments) => probe::run(arguments),
-        Command::Proxy(arguments) => proxy::run(arguments),
+        Command::Proxy(arguments) => proxy::run(*arguments),
         Command::Route(arguments) => route::run(arguments),
     });
     code(done)

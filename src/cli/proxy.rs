@@ -58,6 +58,9 @@ pub(super) struct Arguments {
     /// --config and 0.0.0.0:9090 without].
     #[arg(long, value_name = "ADDR")]
     listen_admin: Option<SocketAddr>,
+    /// A port for coordinators' events alone, in plain HTTP; they are taken where clients connect, too [default: none].
+    #[arg(long, value_name = "ADDR", env = "WARREN_LISTEN_EVENTS")]
+    listen_events: Option<SocketAddr>,
     /// Certificate for clients, in PEM, with those between it and its CA: clients then connect by https, with HTTP/1.1
     /// or HTTP/2. Read again when it changes.
     #[arg(long, value_name = "FILE", requires = "tls_key")]
@@ -135,7 +138,12 @@ async fn serve(arguments: Arguments) -> Result<(), Failure> {
     let (client, admin_address) = addresses(&arguments, standalone);
     let settings = settings(&arguments);
     let tls = tls(&arguments).map_err(Failure::Usage)?;
-    let doors = doors(client, &further, tls.as_ref(), settings.shards)?;
+    let mut doors = doors(client, &further, tls.as_ref(), settings.shards)?;
+    if let Some(events) = arguments.listen_events {
+        for (doors, door) in doors.iter_mut().zip(open_doors(events, "--listen-events", settings.shards)?) {
+            doors.push(door.for_events());
+        }
+    }
     let admins = TcpListener::bind(admin_address)
         .await
         .with_context(|| format!("{admin_address} cannot be listened on; choose another with --listen-admin"))
@@ -208,16 +216,20 @@ fn doors(
     let named = further.iter().map(|(name, address)| (Some(name), *address));
     for (name, address) in std::iter::once((None, client)).chain(named) {
         let flag = if name.is_some() { "--listen" } else { "--listen-client" };
-        let opened = Door::open(address, shards)
-            .with_context(|| format!("{address} cannot be listened on; choose another with {flag}"))
-            .map_err(Failure::Usage)?;
-        for (doors, door) in of_shards.iter_mut().zip(opened) {
+        for (doors, door) in of_shards.iter_mut().zip(open_doors(address, flag, shards)?) {
             let door = if let Some(name) = name { door.named(name.as_str()) } else { door };
             let door = if let Some(tls) = tls { door.secured(tls.clone()) } else { door };
             doors.push(door);
         }
     }
     Ok(of_shards)
+}
+
+/// A door at `address` for each shard; `flag` is where another one may be given.
+fn open_doors(address: SocketAddr, flag: &str, shards: usize) -> Result<Vec<Door>, Failure> {
+    Door::open(address, shards)
+        .with_context(|| format!("{address} cannot be listened on; choose another with {flag}"))
+        .map_err(Failure::Usage)
 }
 
 fn access_log(place: &str) -> anyhow::Result<Option<Lines>> {

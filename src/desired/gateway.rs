@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::{ByteString, api::core::v1::ConfigMap, apimachinery::pkg::apis::meta::v1::OwnerReference};
+use k8s_openapi::{
+    ByteString,
+    api::core::v1::{ConfigMap, Secret},
+    apimachinery::pkg::apis::meta::v1::OwnerReference,
+};
 use sha2::{Digest, Sha256};
 
 use super::{
-    cluster::ClusterIdentity,
-    group::canary_share,
+    cluster::{ClusterIdentity, EVENT_TOKEN_KEY},
+    group::{GroupIdentity, canary_share},
     labels::{COMPONENT, GATEWAY, MANAGED_BY, WARREN, component, labels},
     metadata::owned_meta,
     rules,
@@ -29,6 +33,8 @@ pub struct GroupInput<'a> {
     pub clusters: Vec<&'a TrinoCluster>,
     /// CA certificates in PEM by the name of the external cluster.
     pub certificates: BTreeMap<String, String>,
+    /// SHA-256 of the tokens by which external clusters tell of their queries, by the name of the cluster.
+    pub event_tokens: BTreeMap<String, String>,
 }
 
 /// Name of the ConfigMap that holds the routing table of the gateway `gateway`.
@@ -66,8 +72,30 @@ pub fn routing_table(spec: &TrinoGatewaySpec, namespace: &str, groups: &[GroupIn
         listeners: spec.listeners.iter().map(listener).collect(),
         groups: table_groups,
         routing,
+        ignores_events: !takes_events(spec),
         certificates,
     }
+}
+
+/// Whether the gateway counts queries by what coordinators tell of them.
+pub fn takes_events(spec: &TrinoGatewaySpec) -> bool {
+    spec.event_listener.as_ref().and_then(|listener| listener.enabled).unwrap_or(true)
+}
+
+/// The Secret with the `token` by which the external cluster `cluster` tells of its queries. Its name has dots, which those of
+/// made clusters have not.
+pub fn external_events_secret(group: &GroupIdentity, owner: &OwnerReference, cluster: &str, token: String) -> Secret {
+    let name = external_events_name(&group.name, cluster);
+    Secret {
+        metadata: owned_meta(name, &group.namespace, &group.labels(), owner),
+        string_data: Some([(EVENT_TOKEN_KEY.to_owned(), token)].into()),
+        ..Secret::default()
+    }
+}
+
+/// Name of that Secret.
+pub fn external_events_name(group: &str, cluster: &str) -> String {
+    format!("{group}.{cluster}.events")
 }
 
 fn listener(api::Listener { name, port: _, source, client_tags }: &api::Listener) -> Listener {
@@ -137,8 +165,7 @@ fn takes_queries(cluster: &TrinoCluster) -> bool {
 /// A cluster that Warren made is in the table once it was verified, and stays there until its queries have ended and it goes.
 /// `open`: new queries may go there.
 fn made_cluster(namespace: &str, cluster: &TrinoCluster, open: bool) -> Option<Cluster> {
-    let identity =
-        ClusterIdentity { name: cluster.metadata.name.clone()?, namespace: namespace.to_owned(), uid: String::new() };
+    let identity = ClusterIdentity::named(cluster.metadata.name.as_ref()?, namespace);
     let serving = if open && is_to_serve(cluster) { Serving::Active } else { Serving::Draining };
     let name = identity.name.parse().ok()?;
     let client_url = cluster.spec.client_url.as_ref().map(|url| url.replace("{name}", &identity.name));
@@ -149,6 +176,7 @@ fn made_cluster(namespace: &str, cluster: &TrinoCluster, open: bool) -> Option<C
         weight: 1,
         serving,
         ca: None,
+        event_token: cluster.status.as_ref().and_then(|status| status.event_token.clone()),
     })
 }
 
@@ -170,7 +198,8 @@ fn external_cluster(
     let name = external.name.parse().ok()?;
     let weight = external.weight.map_or(1, |weight| u32::try_from(weight).unwrap_or(0));
     let (url, client_url) = (external.url.clone(), external.client_url.clone());
-    Some(Cluster { name, url, client_url, weight, serving: Serving::Active, ca })
+    let event_token = input.event_tokens.get(&external.name).cloned();
+    Some(Cluster { name, url, client_url, weight, serving: Serving::Active, ca, event_token })
 }
 
 /// The ConfigMap that carries `table`.

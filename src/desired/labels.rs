@@ -67,6 +67,8 @@ pub mod component {
     pub const PROXY: &str = "proxy";
     /// A routing table.
     pub const ROUTING: &str = "routing";
+    /// Where a coordinator tells of its queries.
+    pub const EVENTS: &str = "events";
 }
 
 /// A label selector in text form, as the scale subresource wants it.

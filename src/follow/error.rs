@@ -45,6 +45,19 @@ pub enum Error {
         /// What its `caFile` names.
         ca_file: PathBuf,
     },
+    /// An `eventTokenFile` holds no token.
+    #[error("{}: groups[{group}].clusters[{cluster}].eventTokenFile: {} must hold a token of 16 or more visible ASCII \
+        characters, and nothing else; openssl rand -hex 32 makes one", .file.display(), .token_file.display())]
+    NoToken {
+        /// The standalone file.
+        file: PathBuf,
+        /// The cluster's group.
+        group: String,
+        /// The cluster.
+        cluster: String,
+        /// What its `eventTokenFile` names.
+        token_file: PathBuf,
+    },
     /// The table itself is at fault.
     #[error("{origin}: {fault}")]
     Table {

@@ -104,6 +104,7 @@ struct ClusterForm {
     #[serde(default)]
     serving: Serving,
     ca_file: Option<PathBuf>,
+    event_token_file: Option<PathBuf>,
 }
 
 #[derive(Default, Deserialize)]
@@ -270,6 +271,7 @@ fn read(file: &Path, seen: &mut Seen) -> Read {
         listeners: listeners.into_iter().map(Listener::from).collect(),
         groups: Vec::with_capacity(groups.len()),
         routing: routing.into(),
+        ignores_events: false,
         certificates: BTreeMap::new(),
     };
     let mut authorities = Authorities { file, seen, certificates: &mut table.certificates };
@@ -277,14 +279,37 @@ fn read(file: &Path, seen: &mut Seen) -> Read {
         let health_check = health_check.map(HealthCheck::from);
         let mut group =
             Group { name, strategy, health_check, canary: None, clusters: Vec::with_capacity(clusters.len()) };
-        for ClusterForm { name, url, client_url, weight, serving, ca_file } in clusters {
+        for ClusterForm { name, url, client_url, weight, serving, ca_file, event_token_file } in clusters {
             let ca = ca_file.map(|ca_file| authorities.add(&group.name, &name, &ca_file)).transpose()?;
             let weight = weight.unwrap_or(1);
-            group.clusters.push(Cluster { name, url, client_url, weight, serving, ca });
+            let event_token =
+                event_token_file.map(|token| event_token(file, authorities.seen, (&group.name, &name), &token));
+            let event_token = event_token.transpose()?;
+            group.clusters.push(Cluster { name, url, client_url, weight, serving, ca, event_token });
         }
         table.groups.push(group);
     }
     Ok((listen, table))
+}
+
+/// The fewest characters of a token: whoever guesses it tells of queries that are not there.
+const LEAST_TOKEN: usize = 16;
+
+/// The hash of the token in `token_file`; space around it is ignored. The table never holds the token itself.
+fn event_token(
+    file: &Path,
+    seen: &mut Seen,
+    (group, cluster): (&str, &ClusterName),
+    token_file: &Path,
+) -> Result<String, Error> {
+    let token_file = file.parent().unwrap_or(Path::new("")).join(token_file);
+    let bytes = seen.read(&token_file)?;
+    let token = bytes.trim_ascii();
+    if token.len() < LEAST_TOKEN || !token.iter().all(u8::is_ascii_graphic) {
+        let (file, group, cluster) = (file.to_owned(), group.to_owned(), cluster.to_string());
+        return Err(Error::NoToken { file, group, cluster, token_file });
+    }
+    Ok(hex::encode(Sha256::digest(token)))
 }
 
 /// The certificates that the `caFile`s of `file` name, gathered once each.
@@ -461,6 +486,27 @@ routing:
             let error = Standalone::read(&file).unwrap_err().to_string();
             assert!(error.contains("groups[adhoc].clusters[green].caFile"), "{error}");
         }
+    }
+
+    #[test]
+    fn of_a_token_the_table_holds_the_hash_alone() {
+        let directory = Directory::new("token");
+        let yaml = YAML.replace("18080'}", "18080', eventTokenFile: blue.token}").replace(", caFile: ca.pem", "");
+        let file = directory.write("warren.yaml", &yaml);
+        assert!(Standalone::read(&file).unwrap_err().to_string().contains("blue.token: it cannot be read"));
+        for token in ["", "short", "0123456789 abcdef"] {
+            directory.write("blue.token", token);
+            let error = Standalone::read(&file).unwrap_err().to_string();
+            assert!(
+                error.contains("groups[adhoc].clusters[blue].eventTokenFile") && !error.contains("short"),
+                "{error}"
+            );
+        }
+        directory.write("blue.token", "0123456789abcdef\n");
+        let table = Standalone::read(&file).unwrap().table;
+        // printf 0123456789abcdef | sha256sum
+        let hash = "9f9f5111f7b27a781f1f1ddde5ebc2dd2b796bfc7365c9c28b548e564176929f";
+        assert_eq!(table.groups[0].clusters[0].event_token.as_deref(), Some(hash));
     }
 
     #[tokio::test(start_paused = true)]

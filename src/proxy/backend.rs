@@ -10,7 +10,10 @@ use std::{
 };
 
 use http::{HeaderValue, Uri, uri::Scheme};
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::Instant,
+};
 
 use super::{
     Settings, Shard,
@@ -20,14 +23,15 @@ use super::{
     outside::Outside,
     pool::Pool,
     rewrite::Lead,
+    tally::Tally,
 };
 use crate::{
     routing::{Address, Cluster, HealthCheck, Load, RoutingTable},
     trino::ClusterName,
 };
 
-/// No count of a coordinator: those have 32 bits.
-const NOT_SAID: u64 = u64::MAX;
+/// The most KiB of events that one cluster may have under way here.
+const EVENTS_KIB: usize = 16 * 1024;
 
 /// What a backend's connections depend on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +55,10 @@ pub(super) struct Backend {
     pub name: ClusterName,
     pub health: Health,
     pub chains: Chains,
+    /// How many queries it has.
+    pub tally: Tally,
+    /// Room for the events that it sends, in KiB.
+    pub events: Semaphore,
     /// What this cluster's requests say as their `Host`.
     pub host: HeaderValue,
     /// Where its requests come from, as Trino is told: `/c/<cluster>`.
@@ -66,7 +74,6 @@ pub(super) struct Backend {
     /// The query that checks it.
     health_check: watch::Sender<Option<HealthCheck>>,
     in_flight: AtomicUsize,
-    reported: AtomicU64,
     slow_start: Duration,
     born: Instant,
     /// Milliseconds from `born` to the last request, plus one; zero when there never was one.
@@ -82,6 +89,8 @@ impl Backend {
         Self {
             health: Health::default(),
             chains: Chains::default(),
+            tally: Tally::default(),
+            events: Semaphore::new(EVENTS_KIB),
             host: HeaderValue::from_str(authority).expect("an authority is visible ASCII"),
             prefix_value: HeaderValue::try_from(format!("/c/{name}")).expect("a cluster's name is a DNS label"),
             prefix: format!("/c/{name}"),
@@ -92,7 +101,6 @@ impl Backend {
             counted: AtomicBool::new(false),
             health_check: watch::Sender::new(None),
             in_flight: AtomicUsize::new(0),
-            reported: AtomicU64::new(NOT_SAID),
             slow_start: settings.health.slow_start,
             born: Instant::now(),
             last_request: AtomicU64::new(0),
@@ -191,30 +199,26 @@ impl Backend {
     }
 
     /// What it does now; none if it is not healthy. The coordinator's own count, which other proxies' queries are in,
-    /// and what this proxy sent there since; without a count, what this proxy knows.
+    /// and what this proxy saw begin and end since; without a count, what this proxy knows.
     pub(super) fn load(&self) -> Option<Load> {
         if !self.health.is_healthy() {
             return None;
         }
-        let known = u32::try_from(self.chains.len()).unwrap_or(u32::MAX);
-        let queries = self.reported().map_or(known, |reported| reported.saturating_add(self.chains.since_report()));
-        Some(Load { queries, factor: self.health.warmth(self.slow_start) })
+        Some(Load { queries: self.queries(), factor: self.health.warmth(self.slow_start) })
     }
 
-    /// How many queries the coordinator said it has, when it was last asked; none if it does not say.
-    pub(super) fn reported(&self) -> Option<u32> {
-        u32::try_from(self.reported.load(Ordering::Relaxed)).ok()
-    }
-
-    /// Takes in how many queries the coordinator says it has.
-    pub(super) fn report(&self, queries: Option<u32>) {
-        self.reported.store(queries.map_or(NOT_SAID, u64::from), Ordering::Relaxed);
-        self.chains.reported();
+    /// How many queries it has, as far as its coordinator says and this proxy saw.
+    pub(super) fn queries(&self) -> u32 {
+        self.tally.count().unwrap_or_else(|| {
+            let begun = self.tally.going_on().into_iter().map(|begun| begun.query);
+            u32::try_from(self.chains.len_with(begun)).unwrap_or(u32::MAX)
+        })
     }
 
     /// Lets go of what has grown old.
     pub(super) fn tidy(&self, shards: usize) {
         self.chains.age_out();
+        self.tally.age_out();
         if let Ok(pool) = &self.pool {
             (0..=shards).for_each(|shard| pool.trim(Shard::new(shard)));
         }

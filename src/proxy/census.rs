@@ -15,7 +15,7 @@ const USER: HeaderValue = HeaderValue::from_static(work::USER);
 /// Asks the coordinator, and notes what it says.
 pub(super) async fn take(backend: &Backend, settings: &Settings) {
     let asked = ask(backend, settings, Question::page(work::COUNTS, Some(USER), settings)).await;
-    backend.report(match asked {
+    backend.tally.report(match asked {
         Ok((head, body)) if head.status == StatusCode::OK => work::count(&String::from_utf8_lossy(&body)),
         Ok(_) | Err(_) => None,
     });

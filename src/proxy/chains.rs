@@ -33,8 +33,6 @@ struct Live {
     ended: VecDeque<(QueryId, Instant)>,
     /// The last query that was seen: its id tells those of the same life of the coordinator.
     last: Option<QueryId>,
-    /// Chains that began since the coordinator was last asked how many queries it has.
-    since_report: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -54,14 +52,7 @@ pub(super) struct Known {
 }
 
 impl Chains {
-    /// A new query was given a `nextUri`.
-    pub(super) fn begin(&self, query: QueryId) {
-        let mut live = self.lock();
-        live.since_report += 1;
-        live.see(query);
-    }
-
-    /// A query was polled and goes on, or its client says that it is still there.
+    /// A new query was given a `nextUri`, a query was polled and goes on, or its client says that it is still there.
     pub(super) fn see(&self, query: QueryId) {
         self.lock().see(query);
     }
@@ -88,6 +79,12 @@ impl Chains {
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.lock().chains.len()
+    }
+
+    /// How many there would be with `others`, each counted once.
+    pub(super) fn len_with(&self, others: impl IntoIterator<Item = QueryId>) -> usize {
+        let live = self.lock();
+        live.chains.len() + others.into_iter().filter(|query| !live.chains.contains_key(query)).count()
     }
 
     /// Each of them, in no particular order.
@@ -117,16 +114,6 @@ impl Chains {
         live.ended.drain(..old);
     }
 
-    /// How many began since [`Chains::reported`] was last called.
-    pub(super) fn since_report(&self) -> u32 {
-        self.lock().since_report
-    }
-
-    /// The coordinator has just said how many queries it has: what began before is in that number.
-    pub(super) fn reported(&self) {
-        self.lock().since_report = 0;
-    }
-
     fn lock(&self) -> MutexGuard<'_, Live> {
         // Nothing panics while it holds the lock; if something did, the map would still be whole.
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
@@ -152,13 +139,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_chain_lives_from_its_first_page_to_its_last_or_until_nobody_asks_for_it() {
         let chains = Chains::default();
-        chains.begin(query("a"));
+        chains.see(query("a"));
         chains.see(query("b"));
-        assert_eq!((chains.len(), chains.since_report()), (2, 1));
-        chains.reported();
+        assert_eq!((chains.len(), chains.len_with([query("a"), query("c")])), (2, 3));
         chains.end(query("a"));
         chains.end(query("a"));
-        assert_eq!((chains.len(), chains.since_report()), (1, 0));
+        assert_eq!(chains.len(), 1);
         assert_eq!(chains.ended(), [(query("a"), Duration::ZERO)]);
         assert!(!chains.tells(query("x_abcde")));
         chains.see(query("20250805_101112_00003_abcde"));

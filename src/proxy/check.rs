@@ -90,7 +90,7 @@ pub(super) async fn watch(backend: Arc<Backend>, settings: Arc<Settings>, teller
         if backend.health.is_healthy() && backend.is_counted() {
             let counting = tokio::time::timeout(checks.timeout, census::take(&backend, &settings));
             if counting.await.is_err() {
-                backend.report(None);
+                backend.tally.report(None);
             }
         }
         backend.tidy(settings.shards);

@@ -30,6 +30,7 @@ pub struct Door {
     pub(super) listener: std::net::TcpListener,
     pub(super) name: Option<Arc<str>>,
     pub(super) tls: Option<Tls>,
+    pub(super) for_events: bool,
 }
 
 /// The files of a server's TLS, in PEM.
@@ -92,7 +93,7 @@ impl Door {
 
     /// A door at a listener that is there already; it must not block.
     pub fn on(listener: std::net::TcpListener) -> Self {
-        Self { listener, name: None, tls: None }
+        Self { listener, name: None, tls: None, for_events: false }
     }
 
     /// The same, under a name that rules may ask for.
@@ -104,6 +105,12 @@ impl Door {
     /// The same, with TLS.
     pub fn secured(mut self, tls: Tls) -> Self {
         self.tls = Some(tls);
+        self
+    }
+
+    /// The same, for coordinators' events alone: whatever else is asked there is not found.
+    pub fn for_events(mut self) -> Self {
+        self.for_events = true;
         self
     }
 

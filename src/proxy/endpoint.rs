@@ -3,7 +3,7 @@
 use http::Method;
 
 use super::login::CALLBACK;
-use crate::trino::QueryId;
+use crate::trino::{QueryId, event::EVENTS_PATH};
 
 /// What a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub(super) enum Endpoint<'a> {
     Query(QueryId),
     /// A browser that comes back from an identity provider: its state names its cluster.
     Callback,
+    /// What a coordinator's event listener tells of its queries.
+    Events,
     /// A request that names its cluster.
     OfCluster(OfCluster<'a>),
     /// Nothing that is served here.
@@ -46,13 +48,14 @@ pub(super) enum Kind {
     Spooled,
     Ui,
     Login,
+    Event,
     Other,
 }
 
 impl Kind {
     /// All of them, in the order in which they are declared.
-    pub(super) const ALL: [Self; 7] =
-        [Self::Statement, Self::Poll, Self::Cancel, Self::Spooled, Self::Ui, Self::Login, Self::Other];
+    pub(super) const ALL: [Self; 8] =
+        [Self::Statement, Self::Poll, Self::Cancel, Self::Spooled, Self::Ui, Self::Login, Self::Event, Self::Other];
 
     /// The word in metrics and logs.
     pub(super) fn as_str(self) -> &'static str {
@@ -63,6 +66,7 @@ impl Kind {
             Self::Spooled => "spooled",
             Self::Ui => "ui",
             Self::Login => "login",
+            Self::Event => "event",
             Self::Other => "other",
         }
     }
@@ -88,6 +92,7 @@ pub(super) fn classify<'a>(method: &Method, path: &'a str) -> Endpoint<'a> {
         "/v1/statement" if method == Method::POST => return Endpoint::Statement,
         "/v1/info" if reads(method) => return Endpoint::Info,
         CALLBACK if method == Method::GET => return Endpoint::Callback,
+        EVENTS_PATH if method == Method::POST => return Endpoint::Events,
         _ if path.starts_with(QUERY) && (method == Method::GET || method == Method::DELETE) => {
             let id = path[QUERY.len()..].parse();
             return id.map_or(Endpoint::Unknown, Endpoint::Query);
@@ -231,6 +236,7 @@ mod tests {
         assert_eq!(classify(&Method::POST, "/v1/statement"), Endpoint::Statement);
         assert_eq!(classify(&Method::GET, "/v1/info"), Endpoint::Info);
         assert_eq!(classify(&Method::GET, "/oauth2/callback"), Endpoint::Callback);
+        assert_eq!(classify(&Method::POST, "/v1/trino-event-listener"), Endpoint::Events);
         assert_eq!(classify(&Method::DELETE, "/v1/query/a_b"), Endpoint::Query("a_b".parse().unwrap()));
         assert_eq!(classify(&Method::PUT, "/v1/query/a_b"), Endpoint::Unknown);
         assert_eq!(classify(&Method::GET, "/v1/query/a/b"), Endpoint::Unknown);
@@ -242,6 +248,17 @@ mod tests {
         for (method, path) in [
             (Method::POST, "/c/blue/v1/statement"),
             (Method::GET, "/c/blue/v1/statement"),
+            (Method::POST, "/c/blue/v1/trino-event-listener"),
+            (Method::GET, "/v1/trino-event-listener"),
+            (Method::PUT, "/v1/trino-event-listener"),
+            (Method::POST, "/v1/trino-event-listener/"),
+            (Method::POST, "/v1/trino-event-listener/x"),
+            (Method::POST, "/v1//trino-event-listener"),
+            (Method::POST, "/v1/Trino-event-listener"),
+            (Method::POST, "/v1/trino%2Devent-listener"),
+            (Method::POST, "/v1/./trino-event-listener"),
+            (Method::POST, "//v1/trino-event-listener"),
+            (Method::POST, "/v1/trino-event-listener;x"),
             (Method::POST, "/c/blue/v1/statement/queued/a/b/1"),
             (Method::PUT, "/c/blue/v1/info/state"),
             (Method::GET, "/c/blue/v1/info/state"),

@@ -7,7 +7,10 @@ use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 
 use super::meters::Outcome;
-use crate::{telemetry, trino::ClusterName};
+use crate::{
+    telemetry,
+    trino::{ClusterName, event::InvalidEvent},
+};
 
 pub(super) type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -85,6 +88,21 @@ pub enum Error {
     /// The client's own request ended before its time.
     #[error("the client broke off its request")]
     ClientGone,
+    /// An event without a token of one of the table's clusters.
+    #[error("the event bears no token of a cluster")]
+    NoToken,
+    /// An event over the limit.
+    #[error("the event is too large")]
+    EventTooLarge,
+    /// What came as an event is none.
+    #[error("the event cannot be read")]
+    BadEvent(#[source] InvalidEvent),
+    /// An event in an encoding that is not read.
+    #[error("the event is compressed")]
+    EventCompressed,
+    /// A cluster has as many events under way as it may.
+    #[error("too many events of the cluster are under way")]
+    EventsBusy,
 }
 
 impl Error {
@@ -92,13 +110,21 @@ impl Error {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::NoRoute | Self::Rejected(_) | Self::UnknownTransaction => StatusCode::OK,
-            Self::Ambiguous(_) | Self::BadHost | Self::NoLogin | Self::ClientGone => StatusCode::BAD_REQUEST,
+            Self::Ambiguous(_)
+            | Self::BadHost
+            | Self::NoLogin
+            | Self::BadEvent(_)
+            | Self::EventCompressed
+            | Self::ClientGone => StatusCode::BAD_REQUEST,
+            Self::NoToken => StatusCode::UNAUTHORIZED,
+            Self::EventTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NotFound | Self::NoCluster => StatusCode::NOT_FOUND,
             Self::Broken { .. } => StatusCode::BAD_GATEWAY,
             Self::Timeout { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::NoTable
             | Self::NoHealthyCluster
             | Self::AllFailed(_)
+            | Self::EventsBusy
             | Self::Unreachable { .. }
             | Self::Unavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -114,7 +140,11 @@ impl Error {
             | Self::NoLogin
             | Self::NoRoute
             | Self::Rejected(_)
-            | Self::UnknownTransaction => Outcome::Refused,
+            | Self::UnknownTransaction
+            | Self::NoToken
+            | Self::EventTooLarge
+            | Self::BadEvent(_)
+            | Self::EventCompressed => Outcome::Refused,
             Self::ClientGone => Outcome::ClientGone,
             _ => Outcome::Unavailable,
         }
@@ -138,6 +168,13 @@ impl Error {
             Self::Broken { .. } => "the query's cluster broke the connection",
             Self::Timeout { .. } => "the query's cluster did not answer in time",
             Self::ClientGone => "the request broke off",
+            Self::NoToken => "Authorization must be the bearer token of a cluster of this gateway",
+            Self::EventTooLarge => "an event has at most 8 MiB",
+            Self::BadEvent(InvalidEvent::NotAnEvent) => "the body is no event of Trino in JSON",
+            Self::BadEvent(InvalidEvent::UnknownKind) => "the event is neither of a query nor of a split",
+            Self::BadEvent(InvalidEvent::BadQueryId) => "metadata.queryId is no query id",
+            Self::EventCompressed => "events are sent without Content-Encoding",
+            Self::EventsBusy => "too many events of this cluster are under way; try again soon",
         }
     }
 
@@ -153,6 +190,9 @@ impl Error {
         if let Self::Ambiguous(_) = self {
             // Where its body ends is in doubt, too.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        if let Self::NoToken = self {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if self.status() == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));

@@ -31,6 +31,8 @@ pub(super) struct Fleet {
     /// The clusters whose clients talk to them by themselves after the first call, and where.
     direct: HashMap<ClusterName, Outside>,
     backends: HashMap<ClusterName, Arc<Backend>>,
+    /// By the SHA-256 of the token by which a coordinator tells of its queries.
+    tokens: HashMap<String, Arc<Backend>>,
     /// By the name of the group, so that a reload does not send everyone to the first cluster again.
     turns: HashMap<String, Arc<AtomicUsize>>,
     info_turn: Arc<AtomicUsize>,
@@ -53,7 +55,9 @@ impl Fleet {
         for group in &table.groups {
             for cluster in &group.clusters {
                 let Some(backend) = backends.get(&cluster.name) else { continue };
-                backend.set_counted(group.strategy == Strategy::LeastQueries);
+                // Where clients poll by themselves, nothing but its count tells how many queries it has.
+                let direct = table.proxy_mode == ProxyMode::ProxyFirstCall && cluster.client_url.is_some();
+                backend.set_counted(group.strategy == Strategy::LeastQueries || direct);
                 // One that drains or takes none shall be left to end what it has.
                 let takes_queries = cluster.serving == Serving::Active && cluster.weight > 0;
                 backend.set_health_check(group.health_check.as_ref().filter(|_| takes_queries));
@@ -67,6 +71,7 @@ impl Fleet {
                 External::new(definition, before.and_then(|fleet| fleet.external.as_ref()), settings)
             }),
             direct: direct(&router),
+            tokens: tokens(&router, &backends),
             turns: table.groups.iter().map(|group| (group.name.clone(), turn(&group.name))).collect(),
             info_turn: before.map(|fleet| fleet.info_turn.clone()).unwrap_or_default(),
             backends,
@@ -82,6 +87,11 @@ impl Fleet {
     /// The cluster of that name, whether it takes new queries or not.
     pub(super) fn backend(&self, name: &str) -> Option<&Arc<Backend>> {
         self.backends.get(name)
+    }
+
+    /// The cluster whose coordinator bears the token that has this SHA-256.
+    pub(super) fn bearer(&self, digest: &str) -> Option<&Arc<Backend>> {
+        self.tokens.get(digest)
     }
 
     /// The cluster that has `query`, as far as its id tells this proxy: the one whose queries end alike, or the only one.
@@ -128,6 +138,13 @@ impl Fleet {
         }
         healthy
     }
+}
+
+fn tokens(router: &Router, backends: &HashMap<ClusterName, Arc<Backend>>) -> HashMap<String, Arc<Backend>> {
+    let known = |cluster: &Arc<crate::routing::Cluster>| {
+        Some((cluster.event_token.clone()?, backends.get(&cluster.name)?.clone()))
+    };
+    router.clusters().filter_map(known).collect()
 }
 
 fn direct(router: &Router) -> HashMap<ClusterName, Outside> {

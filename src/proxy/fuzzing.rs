@@ -22,7 +22,12 @@ use super::{
 pub fn classify<'a>(method: &Method, path: &'a str) -> Option<(&'a str, &'a str)> {
     match endpoint::classify(method, path) {
         Endpoint::OfCluster(asked) => Some((asked.cluster, asked.path)),
-        Endpoint::Statement | Endpoint::Info | Endpoint::Callback | Endpoint::Query(_) | Endpoint::Unknown => None,
+        Endpoint::Statement
+        | Endpoint::Info
+        | Endpoint::Callback
+        | Endpoint::Events
+        | Endpoint::Query(_)
+        | Endpoint::Unknown => None,
     }
 }
 
@@ -38,6 +43,7 @@ pub fn to_coordinator(mut headers: HeaderMap, trusted: bool) -> Option<HeaderMap
         secure: false,
         server_name: None,
         listener: None,
+        for_events: false,
         seen: Mutex::default(),
     };
     let (_, forwarded_for) = client_of(&headers, arrival.peer.ip(), |_| trusted);

@@ -9,12 +9,14 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
+use bytes::Bytes;
 use http::{
     Method, Request, Response, StatusCode,
     header::{CONTENT_ENCODING, CONTENT_LENGTH},
     response::Parts,
 };
 use http_body::Body as _;
+use http_body_util::Full;
 use hyper::body::Incoming;
 use prometheus_client::registry::Registry;
 use tokio::{sync::watch, task::JoinSet};
@@ -28,7 +30,7 @@ use super::{
     endpoint::{Endpoint, Kind, classify},
     exchange::Exchanged,
     fleet::Fleet,
-    forward, headers, listen,
+    forward, headers, ingest, listen,
     login::{self, Place},
     meters::Meters,
     observe::{Observation, Observer},
@@ -187,17 +189,31 @@ impl Gateway {
         let fleet = self.fleet();
         let uri = request.uri().clone();
         let path = below_prefix(uri.path(), fleet.as_deref());
-        let endpoint = classify(request.method(), path);
+        let endpoint = match classify(request.method(), path) {
+            endpoint if arrival.for_events && endpoint != Endpoint::Events => Endpoint::Unknown,
+            endpoint => endpoint,
+        };
         let (kind, is_head) = (kind_of(&endpoint, request.method()), request.method() == Method::HEAD);
         let mut observation = Observation::begin(self.observer.clone(), request.method(), kind, request.headers());
         observation.trace(&mut request, &endpoint, arrival);
         let answered = match (ambiguous, &fleet) {
             (Some(fault), _) => Err(Error::Ambiguous(fault)),
             (None, None) => Err(Error::NoTable),
-            (None, Some(fleet)) => self.answer(fleet, (endpoint, path), request, arrival, &mut observation).await,
+            // Coordinators know the gateway by names of their own: it is the token that lets them in, not the host.
+            (None, Some(fleet)) if endpoint == Endpoint::Events => {
+                ingest::take(fleet, request, &mut observation).await.map(Answered::Itself)
+            }
+            (None, Some(fleet)) => self
+                .answer(fleet, (endpoint, path), request, arrival, &mut observation)
+                .await
+                .map(|(exchanged, outside)| Answered::Coordinator(exchanged, outside)),
         };
         Ok(match answered {
-            Ok((exchanged, outside)) => pass_on(exchanged, &outside, is_head, observation),
+            Ok(Answered::Coordinator(exchanged, outside)) => pass_on(exchanged, &outside, is_head, observation),
+            Ok(Answered::Itself(response)) => {
+                observation.answered(response.status());
+                response.map(|body| ResponseBody::own(body, observation))
+            }
             Err(error) => {
                 observation.failed(&error);
                 let response = error.to_response(&observation.id());
@@ -232,10 +248,16 @@ impl Gateway {
                 ask.observation.of_query(asked.query, asked.ends);
                 forward::to_cluster(&mut ask, asked, request).await?
             }
-            Endpoint::Unknown => return Err(Error::NotFound),
+            Endpoint::Events | Endpoint::Unknown => return Err(Error::NotFound),
         };
         Ok((exchanged, ask.outside))
     }
+}
+
+/// Who answered a request.
+enum Answered {
+    Coordinator(Exchanged, Outside),
+    Itself(Response<Full<Bytes>>),
 }
 
 /// The path as this proxy knows it: whatever stands before the gateway may have left its own part in it.
@@ -252,6 +274,7 @@ fn kind_of(endpoint: &Endpoint<'_>, method: &Method) -> Kind {
         Endpoint::Statement => Kind::Statement,
         Endpoint::OfCluster(asked) => asked.kind,
         Endpoint::Callback => Kind::Login,
+        Endpoint::Events => Kind::Event,
         Endpoint::Query(_) if method == Method::DELETE => Kind::Cancel,
         Endpoint::Info | Endpoint::Query(_) | Endpoint::Unknown => Kind::Other,
     }

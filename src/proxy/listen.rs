@@ -37,7 +37,7 @@ type Server = auto::Builder<TokioExecutor>;
 
 /// Serves clients at `door` until `shutdown`, then drains.
 pub(super) async fn serve(gateway: Arc<Gateway>, shard: Shard, door: Door, shutdown: CancellationToken) {
-    let Door { listener, name, tls } = door;
+    let Door { listener, name, tls, for_events } = door;
     let listener = match TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "a listener cannot be used"),
@@ -47,6 +47,7 @@ pub(super) async fn serve(gateway: Arc<Gateway>, shard: Shard, door: Door, shutd
         shard,
         listener: name,
         tls,
+        for_events,
         closing: CancellationToken::new(),
         gateway,
     });
@@ -119,6 +120,7 @@ struct Context {
     shard: Shard,
     listener: Option<Arc<str>>,
     tls: Option<Tls>,
+    for_events: bool,
     closing: CancellationToken,
 }
 
@@ -136,6 +138,7 @@ async fn connection(context: Arc<Context>, stream: TcpStream, peer: SocketAddr) 
         secure,
         server_name: None,
         listener: context.listener.clone(),
+        for_events: context.for_events,
         seen: Mutex::default(),
     };
     let stream = Patient::new(stream, context.gateway.settings.write_timeout);

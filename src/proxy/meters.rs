@@ -9,7 +9,7 @@ use prometheus_client::{
 };
 
 use super::{backend::Backend, endpoint::Kind, health::Checked, reason::Reason};
-use crate::trino::ClusterName;
+use crate::trino::{ClusterName, event::Event};
 
 /// Upper bounds in seconds: from a poll of cached results to a query of minutes that streams.
 const BUCKETS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 300.0];
@@ -56,6 +56,79 @@ impl Outcome {
             Self::ClientGone => "client_gone",
         }
     }
+}
+
+/// What a coordinator told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum EventKind {
+    Created,
+    Completed,
+    Split,
+    /// It was refused before it was read, or is none.
+    Unknown,
+}
+
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum EventOutcome {
+    /// It was news, and is in its cluster's count.
+    Counted,
+    /// It was known already.
+    Repeated,
+    /// Nobody wants to know.
+    Ignored,
+    /// So much happened in that cluster that there was no room for it.
+    Dropped,
+    /// It bears no token of a cluster.
+    Unauthorized,
+    TooLarge,
+    Invalid,
+    /// Too many of that cluster are under way.
+    Busy,
+    /// It broke off.
+    Broken,
+}
+
+impl EventKind {
+    /// The kind of an event that was read.
+    pub(super) fn of(event: Event) -> Self {
+        match event {
+            Event::Created(_) => Self::Created,
+            Event::Completed(_) => Self::Completed,
+            Event::Split => Self::Split,
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Completed => "completed",
+            Self::Split => "split",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl EventOutcome {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Counted => "counted",
+            Self::Repeated => "repeated",
+            Self::Ignored => "ignored",
+            Self::Dropped => "dropped",
+            Self::Unauthorized => "unauthorized",
+            Self::TooLarge => "too_large",
+            Self::Invalid => "invalid",
+            Self::Busy => "busy",
+            Self::Broken => "broken",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EventLabels {
+    kind: &'static str,
+    outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -126,6 +199,8 @@ pub(super) struct Meters {
     healthy: Family<ClusterLabel, Gauge>,
     checks: Family<CheckLabels, Counter>,
     chains: Family<ClusterLabel, Gauge>,
+    queries: Family<ClusterLabel, Gauge>,
+    events: Family<EventLabels, Counter>,
     idle: Family<ClusterLabel, Gauge>,
     table: Family<TableLabel, Gauge>,
     pub tables_refused: Counter,
@@ -155,6 +230,8 @@ impl Meters {
             healthy: Family::default(),
             checks: Family::default(),
             chains: Family::default(),
+            queries: Family::default(),
+            events: Family::default(),
             idle: Family::default(),
             table: Family::default(),
             tables_refused: Counter::default(),
@@ -171,6 +248,9 @@ impl Meters {
         registry.register("proxy_health_checks", "Checks of clusters by their results", self.checks.clone());
         let help = "Queries whose clients still hold a nextUri, as far as this proxy saw";
         registry.register("proxy_live_queries", help, self.chains.clone());
+        let help = "Queries of a cluster, as its coordinator says and this proxy saw since";
+        registry.register("proxy_cluster_queries", help, self.queries.clone());
+        registry.register("proxy_events", "Events of coordinators by what became of them", self.events.clone());
         registry.register("proxy_idle_cluster_connections", "Connections kept for the next request", self.idle.clone());
         registry.register("proxy_routing_table", "1 for the hash of the table in force", self.table.clone());
         registry.register("proxy_routing_tables_refused", "Tables that could not be used", self.tables_refused.clone());
@@ -190,6 +270,11 @@ impl Meters {
         self.of_kind[kind as usize].retries.inc();
     }
 
+    /// Counts an event of a coordinator.
+    pub(super) fn event(&self, kind: EventKind, outcome: EventOutcome) {
+        self.events.get_or_create(&EventLabels { kind: kind.as_str(), outcome: outcome.as_str() }).inc();
+    }
+
     /// Tells the table in force, and forgets the clusters that it no longer holds.
     pub(super) fn table_in_force(&self, hash: &str, gone: &[ClusterName]) {
         self.table.clear();
@@ -198,6 +283,7 @@ impl Meters {
             let label = ClusterLabel { cluster: cluster.to_string() };
             self.healthy.remove(&label);
             self.chains.remove(&label);
+            self.queries.remove(&label);
             self.idle.remove(&label);
             for check in [Checked::Info, Checked::Query] {
                 for result in Reason::WORDS.into_iter().chain([GOOD]) {
@@ -219,6 +305,7 @@ impl Meters {
         let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         self.healthy.get_or_create(&label).set(i64::from(backend.health.is_healthy()));
         self.chains.get_or_create(&label).set(count(backend.chains.len()));
+        self.queries.get_or_create(&label).set(i64::from(backend.queries()));
         self.idle.get_or_create(&label).set(backend.pool().map_or(0, |pool| count(pool.idle())));
     }
 }

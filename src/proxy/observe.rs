@@ -150,6 +150,11 @@ impl Observation {
         (self.query, self.ends) = (query, ends);
     }
 
+    /// Where it counts.
+    pub(super) fn meters(&self) -> &Meters {
+        &self.observer.meters
+    }
+
     /// What kind of request it is.
     pub(super) fn kind(&self) -> Kind {
         self.kind
@@ -165,10 +170,21 @@ impl Observation {
         self.query = Some(head.query);
         let Some(backend) = &self.backend else { return };
         match (head.goes_on, self.kind) {
-            (true, Kind::Statement) if self.first_call_only => {}
-            (true, Kind::Statement) => backend.chains.begin(head.query),
+            (true, Kind::Statement) => {
+                backend.tally.begin(head.query);
+                if !self.first_call_only {
+                    backend.chains.see(head.query);
+                }
+            }
             (true, _) => backend.chains.see(head.query),
-            (false, _) => backend.chains.end(head.query),
+            (false, kind) => {
+                if kind == Kind::Statement {
+                    // No count of the coordinator has one that ends with its first page.
+                    backend.tally.begin(head.query);
+                }
+                backend.tally.end(head.query);
+                backend.chains.end(head.query);
+            }
         }
     }
 
@@ -203,8 +219,14 @@ impl Observation {
     /// A coordinator's answer begins.
     pub(super) fn answered(&mut self, status: StatusCode) {
         if let (Some(backend), Some(query)) = (&self.backend, self.query) {
-            if (self.ends && status.is_success()) || (self.kind == Kind::Poll && status == StatusCode::NOT_FOUND) {
+            let is_unknown = self.kind == Kind::Poll && status == StatusCode::NOT_FOUND;
+            if (self.ends && status.is_success()) || is_unknown {
                 backend.chains.end(query);
+                if is_unknown {
+                    backend.tally.lose(query);
+                } else {
+                    backend.tally.end(query);
+                }
             } else if self.method == Method::HEAD && status.is_success() {
                 // Of a poll, its page tells more; and what a coordinator refuses must not fill the memory here.
                 backend.chains.see(query);

@@ -35,6 +35,8 @@ pub(super) struct Arrival {
     pub server_name: Option<Arc<str>>,
     /// The name of the listener, if it has one.
     pub listener: Option<Arc<str>>,
+    /// Whether it is a port for coordinators' events, and for nothing else.
+    pub for_events: bool,
     /// What was seen of the gateway last, and by which `Host`: most connections say the same in each request.
     pub seen: Mutex<Option<(HeaderValue, Outside)>>,
 }
@@ -277,6 +279,7 @@ mod tests {
             secure: false,
             server_name: None,
             listener: None,
+            for_events: false,
             seen: Mutex::default(),
         }
     }

@@ -1,6 +1,6 @@
 //! What a proxy tells of itself to whoever may know: its table, its clusters, the queries that go on.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 
 use super::{backend::Backend, fleet::Fleet, gateway::Gateway, health};
 
-use crate::routing::{EndedQuery, LiveCluster, LiveQuery, LiveReport, Origin, Pick, Serving, Statement, Unread};
+use crate::{
+    routing::{EndedQuery, LiveCluster, LiveQuery, LiveReport, Origin, Pick, Serving, Statement, Unread},
+    trino::QueryId,
+};
 
 /// The most live queries of one cluster that are listed by name; how many there are is always told.
 const MOST_LISTED: usize = 10_000;
@@ -46,7 +49,8 @@ fn describe(fleet: &Fleet, group: &str, cluster: &crate::routing::Cluster) -> Va
         "inFlight": backend.map_or(0, |backend| backend.in_flight()),
         "idleMillis": backend.and_then(|backend| backend.idle()).map(millis),
         "liveQueries": backend.map_or(0, |backend| backend.chains.len()),
-        "reportedQueries": backend.and_then(|backend| backend.reported()),
+        "reportedQueries": backend.and_then(|backend| backend.tally.said()),
+        "queries": backend.map_or(0, |backend| backend.queries()),
     })
 }
 
@@ -65,20 +69,26 @@ fn live(fleet: &Fleet, backend: &Backend) -> LiveCluster {
     let count = known.len();
     known.sort_by_key(|chain| std::cmp::Reverse(chain.age));
     known.truncate(MOST_LISTED);
-    let queries = known.into_iter().map(|chain| LiveQuery {
-        id: chain.query.to_string(),
-        age_millis: millis(chain.age),
-        idle_millis: millis(chain.idle),
-    });
+    let mut queries: Vec<_> = known.into_iter().map(|chain| live_query(chain.query, chain.age, chain.idle)).collect();
+    if fleet.direct(&backend.name).is_some() {
+        // Their polls are not seen here: what began within the last minute and is not known to have ended may go on.
+        let begun = backend.tally.going_on().into_iter();
+        queries.extend(begun.map(|begun| live_query(begun.query, begun.age, begun.age)).take(MOST_LISTED));
+    }
     let ended = backend.chains.ended().into_iter();
     LiveCluster {
         cluster: backend.name.to_string(),
         serving: if active { Serving::Active } else { Serving::Draining },
         in_flight: backend.in_flight(),
         count,
-        queries: queries.collect(),
+        running: Some(backend.queries()),
+        queries,
         ended: ended.map(|(query, age)| EndedQuery { id: query.to_string(), age_millis: millis(age) }).collect(),
     }
+}
+
+fn live_query(query: QueryId, age: Duration, idle: Duration) -> LiveQuery {
+    LiveQuery { id: query.to_string(), age_millis: millis(age), idle_millis: millis(idle) }
 }
 
 /// A new query, described by whoever asks what would become of it. What is left out is empty.

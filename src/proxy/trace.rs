@@ -9,7 +9,10 @@ use super::{
     endpoint::{Endpoint, Kind},
     outside::Arrival,
 };
-use crate::telemetry::{Span, Traces};
+use crate::{
+    telemetry::{Span, Traces},
+    trino::event::EVENTS_PATH,
+};
 
 /// The most characters of a client's own name for itself.
 const MAX_AGENT: usize = 256;
@@ -101,6 +104,7 @@ fn route(endpoint: &Endpoint<'_>) -> Option<&'static str> {
         Endpoint::Info => return Some("/v1/info"),
         Endpoint::Query(_) => return Some("/v1/query/{query}"),
         Endpoint::Callback => return Some("/oauth2/callback"),
+        Endpoint::Events => return Some(EVENTS_PATH),
         Endpoint::Unknown => return None,
         Endpoint::OfCluster(asked) => asked,
     };

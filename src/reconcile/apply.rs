@@ -119,6 +119,24 @@ impl Context {
         }
     }
 
+    /// The same, for whoever needs to know what is in it; none if somebody deleted it at once.
+    pub(super) async fn secret_once(&self, secret: &Secret) -> Result<Option<Secret>, Error> {
+        let (name, namespace) = (secret.name_any(), secret.namespace().unwrap_or_default());
+        let desired = serde_json::to_value(secret).expect("a Secret is JSON");
+        let mut found = self.secret(&namespace, &name).await?;
+        if found.is_none() {
+            self.create_secret_once(secret).await?;
+            // Another operator's may have been first.
+            found = self.secret(&namespace, &name).await?;
+        }
+        let labels = found.as_ref().and_then(|found| found.metadata.labels.as_ref());
+        if found.is_none() {
+            return Ok(None);
+        }
+        owned::<kube::core::PartialObjectMeta<Secret>>(&desired, labels, &name)?;
+        Ok(found)
+    }
+
     /// Deletes a Secret of Warren's own by its name, if it is there.
     pub(super) async fn delete_secret(&self, namespace: &str, name: &str) -> Result<(), Error> {
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), namespace);

@@ -27,7 +27,8 @@ use super::{
     context::Context,
     drain,
     error::Error,
-    index::{Index, Watched},
+    events,
+    index::{Index, Watched, label},
     rendered, secret_value,
     status::HasStatus,
     verify,
@@ -39,7 +40,7 @@ use crate::{
         Revision,
         cluster::{self, Circumstances, ClusterIdentity, ClusterObjects},
         cluster_revision,
-        labels::{self, CLUSTER, component, selector_text},
+        labels::{self, CLUSTER, GROUP, component, selector_text},
     },
     lifecycle::{drain::State, verify::State as Verified},
 };
@@ -72,11 +73,13 @@ async fn bring_up(cluster: Arc<TrinoCluster>, context: &Context) -> Result<Actio
     };
     let hibernates = hibernates(&cluster, &revision);
     let workers = workers::settle(context, &cluster, &identity, &revision, &rendered).await?;
+    let gateway = events::gateway_of(&context.index, &cluster);
     let circumstances = Circumstances {
         workers: Some(workers.replicas),
         drained: is_drained(&cluster),
         hibernates,
         operator_namespace: context.namespace.as_deref(),
+        events_gateway: gateway.as_deref(),
     };
     let objects = cluster::objects(&identity, &cluster.spec, circumstances, &revision, &rendered);
     let objects = objects.ok_or(Error::Incomplete(name))?;
@@ -85,6 +88,11 @@ async fn bring_up(cluster: Arc<TrinoCluster>, context: &Context) -> Result<Actio
     if cluster.spec.spooling.is_some() {
         context.create_secret_once(&identity.spooling_secret(rand::random())).await?;
     }
+    // Before the pods that read it.
+    let event_token = match &objects.events {
+        Some(_) => context.event_token(|token| identity.events_secret(token)).await?,
+        None => None,
+    };
     let applied = apply(context, objects).await?;
     workers::autoscale(context, &identity, &cluster.spec).await?;
     if hibernates {
@@ -106,7 +114,7 @@ async fn bring_up(cluster: Arc<TrinoCluster>, context: &Context) -> Result<Actio
     }
     let assessment = with_workers(assessment, &workers);
     let status = status_of(&cluster, &identity, &revision, &assessment, context.now());
-    let status = TrinoClusterStatus { verification, ..status };
+    let status = TrinoClusterStatus { verification, event_token, ..status };
     if assessment.phase == ClusterPhase::Draining {
         // What is drained stays so until an edit.
         let over = is_drained(&cluster) || look(context, &cluster, &identity, status).await? != State::GoesOn;
@@ -209,6 +217,7 @@ pub(super) fn identity(cluster: &TrinoCluster) -> ClusterIdentity {
         name: cluster.name_any(),
         namespace: cluster.namespace().unwrap_or_default(),
         uid: cluster.uid().unwrap_or_default(),
+        in_group: label(cluster, GROUP).is_some(),
     }
 }
 
@@ -226,6 +235,7 @@ async fn apply(context: &Context, objects: ClusterObjects) -> Result<AppliedClus
         service_account,
         config_maps,
         service,
+        events,
         network_policies,
         disruption_budgets,
         coordinator,
@@ -238,6 +248,9 @@ async fn apply(context: &Context, objects: ClusterObjects) -> Result<AppliedClus
         context.apply(config_map).await?;
     }
     context.apply(service).await?;
+    if let Some(events) = events {
+        context.apply(events).await?;
+    }
     for policy in network_policies {
         context.apply(policy).await?;
     }
@@ -348,10 +361,11 @@ pub(super) async fn remove(context: &Context, namespace: &str, name: &str) -> Re
     left += delete_all::<ConfigMap>(context, namespace, name).await?;
     left += delete_all::<ControllerRevision>(context, namespace, name).await?;
     left += delete_all::<ServiceAccount>(context, namespace, name).await?;
-    let identity = ClusterIdentity { name: name.to_owned(), namespace: namespace.to_owned(), uid: String::new() };
+    let identity = ClusterIdentity::named(name, namespace);
     context.delete_secret(namespace, &identity.secret_name()).await?;
     context.delete_secret(namespace, &identity.worker_secret_name()).await?;
     context.delete_secret(namespace, &identity.spooling_secret_name()).await?;
+    context.delete_secret(namespace, &identity.events_name()).await?;
     Ok(left == 0)
 }
 

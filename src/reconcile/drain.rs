@@ -13,16 +13,17 @@ use kube::ResourceExt;
 use super::{
     context::{Context, whole_second},
     error::Error,
+    events::gateways_of,
     fetch::pod_url,
     index::{Watched, label},
     proxies, statement,
 };
 use crate::{
-    api::{DrainStatus, OldestQuery, ProxyGroup, ProxyMode, TrinoCluster, TrinoClusterGroup, TrinoGateway},
+    api::{DrainStatus, OldestQuery, ProxyGroup, ProxyMode, TrinoCluster, TrinoGateway},
     desired::{
         cluster::ClusterIdentity,
-        drain_terms, gateway,
-        labels::{CLUSTER, COMPONENT, DRAINING_SINCE, GROUP, PROXY_GROUP, component},
+        drain_terms,
+        labels::{CLUSTER, COMPONENT, DRAINING_SINCE, PROXY_GROUP, component},
         proxy_group::{ADMIN_PORT, ADMIN_TOKEN_KEY},
         verify_terms,
     },
@@ -59,7 +60,7 @@ pub(super) async fn look(
     let now = whole_second(context.now());
     let since = since(cluster, now);
     let asked = drain_terms(&cluster.spec)?;
-    let gateways = gateways_of(context, cluster);
+    let gateways = gateways_of(&context.index, cluster);
     let direct = gateways.iter().any(|gateway| gateway.spec.proxy_mode == Some(ProxyMode::ProxyFirstCall));
     let terms = Terms { since, timeout: asked.timeout, linger: asked.linger, abandonment: asked.abandonment, direct };
     let before = cluster.status.as_ref().and_then(|status| status.draining.as_ref());
@@ -91,17 +92,6 @@ fn since(cluster: &TrinoCluster, now: Timestamp) -> Timestamp {
     let written = cluster.annotations().get(DRAINING_SINCE).and_then(|since| since.parse().ok()).map(whole_second);
     let looked = cluster.status.as_ref().and_then(|status| Some(status.draining.as_ref()?.since.0));
     written.or(looked).unwrap_or(now)
-}
-
-/// The gateways whose proxies may have queries of the cluster.
-fn gateways_of(context: &Context, cluster: &TrinoCluster) -> Vec<Arc<TrinoGateway>> {
-    let namespace = cluster.namespace();
-    let Some(name) = label(cluster, GROUP) else { return Vec::new() };
-    let group = TrinoClusterGroup::named(&context.index, &namespace.clone().unwrap_or_default(), name);
-    let labels = group.as_ref().and_then(|group| group.metadata.labels.as_ref());
-    context.index.gateways.state_filter(|gateway| {
-        gateway.namespace() == namespace && gateway::selects(gateway.spec.groups.as_ref(), name, labels)
-    })
 }
 
 /// Whether the coordinator's process is no more, or was away for so long that every query was given up.

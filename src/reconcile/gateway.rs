@@ -47,7 +47,9 @@ pub(super) async fn reconcile(gateway: Arc<TrinoGateway>, context: &Context) -> 
         let certificates = certificates(context, group, &namespace, previous.as_ref()).await?;
         let asked = group.spec.external.iter().filter(|external| external.ca_secret_ref.is_some()).count();
         secrets_missing |= certificates.len() < asked;
-        inputs.push(GroupInput { group, clusters: clusters.iter().map(|cluster| &**cluster).collect(), certificates });
+        let event_tokens = event_tokens(context, group).await?;
+        let clusters = clusters.iter().map(|cluster| &**cluster).collect();
+        inputs.push(GroupInput { group, clusters, certificates, event_tokens });
     }
     let table = gateway::routing_table(&gateway.spec, &namespace, &inputs);
     // Compiled as the proxies will compile it: what they would refuse is never published.
@@ -109,6 +111,23 @@ async fn certificates(
         }
     }
     Ok(certificates)
+}
+
+/// The hashes of the tokens by which a group's external clusters may tell of their queries.
+async fn event_tokens(context: &Context, group: &TrinoClusterGroup) -> Result<BTreeMap<String, String>, Error> {
+    let mut tokens = BTreeMap::new();
+    let identity = super::group::identity(group);
+    // Of one that goes, the Secrets go as well.
+    let Some(owner) = group.owner_ref(&()).filter(|_| group.metadata.deletion_timestamp.is_none()) else {
+        return Ok(tokens);
+    };
+    for external in &group.spec.external {
+        let secret = |token| gateway::external_events_secret(&identity, &owner, &external.name, token);
+        if let Some(hash) = context.event_token(secret).await? {
+            tokens.insert(external.name.clone(), hash);
+        }
+    }
+    Ok(tokens)
 }
 
 fn previous_certificate(previous: &RoutingTable, cluster: &str) -> Option<String> {

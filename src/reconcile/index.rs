@@ -24,7 +24,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
-use super::{malformed, readiness::Readiness};
+use super::{events, malformed, readiness::Readiness};
 use crate::{
     api::{ProxyGroup, TrinoCluster, TrinoClusterGroup, TrinoGateway},
     desired::labels::{CLUSTER, GATEWAY, GROUP, MANAGED_BY, PROXY_GROUP, WARREN},
@@ -319,13 +319,15 @@ impl Wakes for TrinoGateway {
             .proxy_groups
             .state_filter(|proxies| proxies.namespace() == namespace && proxies.spec.gateway.name == name);
         let followers = followers.iter().map(|proxies| Wake::ProxyGroup(ObjectRef::from_obj(&**proxies)));
-        std::iter::once(Wake::Gateway(ObjectRef::from_obj(self))).chain(followers).collect()
+        let astray = events::astray(index, namespace.as_deref()).into_iter().map(Wake::Cluster);
+        std::iter::once(Wake::Gateway(ObjectRef::from_obj(self))).chain(followers).chain(astray).collect()
     }
 }
 
 impl Wakes for TrinoClusterGroup {
     fn wakes(&self, index: &Index) -> Vec<Wake> {
         let mut wakes = gateways(self.metadata.namespace.as_deref(), index);
+        wakes.extend(events::astray(index, self.metadata.namespace.as_deref()).into_iter().map(Wake::Cluster));
         wakes.push(Wake::Group(ObjectRef::from_obj(self)));
         wakes
     }

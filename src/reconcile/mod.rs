@@ -11,6 +11,7 @@ mod cluster;
 mod context;
 mod drain;
 mod error;
+mod events;
 mod fetch;
 mod gateway;
 mod group;

@@ -1,7 +1,7 @@
 //! What of a routing table is checked field by field, and what its texts become. Pure.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     net::IpAddr,
     sync::Arc,
 };
@@ -91,6 +91,7 @@ fn cluster_name(table: &RoutingTable, field: &str, name: &str) -> Result<Cluster
 /// The clusters of all groups by name.
 pub(super) fn clusters(table: &RoutingTable) -> Result<HashMap<ClusterName, Arc<Cluster>>, TableError> {
     let mut clusters = HashMap::new();
+    let mut tokens = HashSet::new();
     for (index, group) in table.groups.iter().enumerate() {
         if table.groups[..index].iter().any(|other| other.name == group.name) {
             return Err(TableError::GroupTwice(group.name.clone()));
@@ -104,12 +105,26 @@ pub(super) fn clusters(table: &RoutingTable) -> Result<HashMap<ClusterName, Arc<
         }
         for cluster in &group.clusters {
             check_cluster(table, &group.name, cluster)?;
+            check_token(cluster, &mut tokens).map_err(|mend| TableError::EventToken {
+                group: group.name.clone(),
+                cluster: cluster.name.clone(),
+                mend,
+            })?;
             if clusters.insert(cluster.name.clone(), Arc::new(cluster.clone())).is_some() {
                 return Err(TableError::ClusterTwice { group: group.name.clone(), cluster: cluster.name.clone() });
             }
         }
     }
     Ok(clusters)
+}
+
+/// Checks the hash of a cluster's token; whose events they are must be plain from it. A fault is what it must be.
+fn check_token<'a>(cluster: &'a Cluster, known: &mut HashSet<&'a str>) -> Result<(), &'static str> {
+    let Some(hash) = &cluster.event_token else { return Ok(()) };
+    if hash.len() != 64 || !hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+        return Err("must be a SHA-256 of 64 digits 0-9 and a-f");
+    }
+    if known.insert(hash) { Ok(()) } else { Err("another cluster has the same token: each needs one of its own") }
 }
 
 fn check_cluster(table: &RoutingTable, group: &str, cluster: &Cluster) -> Result<(), TableError> {

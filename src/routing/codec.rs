@@ -109,6 +109,7 @@ mod tests {
             weight: 1,
             serving: Serving::Active,
             ca: None,
+            event_token: None,
         };
         RoutingTable {
             format: 1,
@@ -125,6 +126,7 @@ mod tests {
                 clusters: (0..clusters).map(cluster).collect(),
             }],
             routing: Rules::default(),
+            ignores_events: false,
             certificates: [("ca".to_owned(), certificate.to_owned())].into(),
         }
     }

@@ -93,6 +93,16 @@ pub enum TableError {
         /// What was given.
         ca: String,
     },
+    /// The hash of a cluster's token is none, or another cluster has the same.
+    #[error("groups[{group}].clusters[{cluster}].eventToken: {mend}")]
+    EventToken {
+        /// The cluster's group.
+        group: String,
+        /// The cluster.
+        cluster: ClusterName,
+        /// What it must be.
+        mend: &'static str,
+    },
     /// A rule sends queries to a group that the table does not hold.
     #[error("{field}: there is no group {group:?}; the groups are: {known}")]
     UnknownGroup {

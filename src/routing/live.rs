@@ -25,7 +25,12 @@ pub struct LiveCluster {
     pub in_flight: usize,
     /// Queries whose clients hold a `nextUri`.
     pub count: usize,
-    /// The oldest of them.
+    /// Queries that it has, running and queued: as its coordinator last said, with what this proxy saw begin and end since;
+    /// where it does not say, what this proxy knows. Older proxies do not tell it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running: Option<u32>,
+    /// The oldest of them. Where clients poll the cluster by themselves, those that began within the last minute, and are
+    /// not known to have ended.
     pub queries: Vec<LiveQuery>,
     /// Queries that this proxy saw end, the last ones: others may not know it.
     pub ended: Vec<EndedQuery>,

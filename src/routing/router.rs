@@ -178,6 +178,7 @@ mod tests {
             weight: 1,
             serving: Serving::Active,
             ca: None,
+            event_token: None,
         }
     }
 
@@ -197,6 +198,7 @@ mod tests {
                 clusters,
             }],
             routing: Rules { default: Some(Target::group("adhoc")), ..Rules::default() },
+            ignores_events: false,
             certificates: std::collections::BTreeMap::new(),
         }
     }
@@ -456,6 +458,26 @@ mod tests {
         let router = Router::compile(table).expect("valid");
         for (draw, group) in [(0.0, 0), (0.89, 0), (0.91, 1), (0.999_999, 1), (1.0, 1), (f64::NAN, 1)] {
             assert_eq!(router.route(draw), Outcome::Group(group), "{draw}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_one_clusters_and_its_hash_is_a_sha_256() {
+        let compile = |tokens: [&str; 2]| {
+            let clusters = ["a", "b"].into_iter().zip(tokens);
+            let clusters = clusters.map(|(name, token)| Cluster { event_token: Some(token.into()), ..cluster(name) });
+            Router::compile(table(clusters.collect())).map(drop).map_err(|fault| fault.to_string())
+        };
+        let (one, other) = ("ab".repeat(32), "cd".repeat(32));
+        assert_eq!(compile([&one, &other]), Ok(()));
+        let fault = compile([&one, &one]).expect_err("one token");
+        assert!(fault.contains("groups[adhoc].clusters[b].eventToken: another cluster has the same token"), "{fault}");
+        for token in ["", "secret", &one.to_uppercase(), &format!("{one}0")] {
+            let fault = compile([token, &other]).expect_err("no hash");
+            assert!(
+                fault.contains("clusters[a].eventToken: must be a SHA-256") && !fault.contains("secret"),
+                "{fault}"
+            );
         }
     }
 

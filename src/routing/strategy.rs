@@ -127,6 +127,7 @@ mod tests {
             weight,
             serving: Serving::Active,
             ca: None,
+            event_token: None,
         }
     }
 

@@ -42,6 +42,9 @@ pub struct RoutingTable {
     /// Where new queries go.
     #[serde(default)]
     pub routing: Rules,
+    /// What coordinators tell of their queries is taken and not looked at.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub ignores_events: bool,
     /// CA certificates in PEM, once each, by the name that [`Cluster::ca`] gives (the operator uses the SHA-256).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub certificates: BTreeMap<String, String>,
@@ -158,6 +161,10 @@ pub struct Cluster {
     /// the operating system's roots are trusted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<String>,
+    /// The SHA-256, in hexadecimal, of the token by which its coordinator tells of its queries; unique in the table. The
+    /// token itself, 256 random bits, cannot be found from it. Left out: nobody may tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_token: Option<String>,
 }
 
 /// Whether a cluster takes new queries. Polls of running ones are served in every state.

@@ -1,6 +1,7 @@
 //! What is true of Trino, whoever asks: names, properties files, statements, what its logs and its queries say. No I/O of its own.
 
 mod duration;
+pub mod event;
 mod name;
 pub mod page;
 pub mod properties;

@@ -483,4 +483,86 @@ removed_at_once() { # GROUP SECONDS
   echo "$1 is gone after $((SECONDS - began)) s"
 }
 
+# A sum over all proxies of what their metrics say.
+metric() { # PREFIX
+  local pod
+  for pod in $(k get pods -l app.kubernetes.io/component=proxy --field-selector=status.phase=Running -o name); do
+    kubectl get --raw "/api/v1/namespaces/$NAMESPACE/pods/${pod#pod/}:9090/proxy/metrics"
+  done | awk -v prefix="$1" 'index($0, prefix) == 1 {sum += $NF} END {print sum + 0}'
+}
+# The proxies were told of at least so many queries that began or ended; most were seen by their pages before.
+told() { # created|completed COUNT
+  local count
+  count=$(metric "warren_proxy_events_total{kind=\"$1\",")
+  ((count >= $2)) || no "$count queries were told $1, not $2: $(metric warren_proxy_events_total) events in all"
+}
+# So many queries go on, by the coordinators' word and by events.
+counted() { # COUNT
+  local count
+  count=$(metric warren_proxy_cluster_queries)
+  ((count == $1)) || no "$count queries go on, not $1"
+}
+
+# Status and text of a request to the port for events.
+to_events() ( # CLUSTER CURL-ARGUMENT… PATH
+  local cluster=$1 dir port=''
+  shift
+  dir=$(mktemp -d)
+  touch "$dir/forward"
+  kubectl --namespace "$NAMESPACE" port-forward "service/$cluster-events" :9091 >"$dir/forward" 2>&1 & # not by k, as above
+  # shellcheck disable=SC2064 # the values of now
+  trap "kill $! 2>/dev/null; rm -r '$dir'" EXIT
+  for _ in {1..100}; do
+    port=$(sed -n 's/^Forwarding from 127.0.0.1:\([0-9]*\) .*/\1/p' "$dir/forward" | head -n 1)
+    [ -z "$port" ] || break
+    sleep 0.1
+  done
+  [ -n "$port" ] || no "no way to the port for events: $(cat "$dir/forward")"
+  curl -sS --max-time 20 -w ' %{http_code}' "${@:1:$#-1}" "http://127.0.0.1:$port${*: -1}"
+)
+needs_token() { # GROUP
+  local cluster token event=/v1/trino-event-listener said
+  cluster=$(names "$1" Active)
+  token=$(k get secret "$cluster-events" -o jsonpath='{.data.token}' | base64 -d)
+  said=$(to_events "$cluster" -d '{}' "$event")
+  [[ $said == *401 ]] || no "without a token it says: $said"
+  said=$(to_events "$cluster" -H "Authorization: Bearer ${token}0" -d '{}' "$event")
+  [[ $said == *401 ]] || no "to a wrong token it says: $said"
+  said=$(to_events "$cluster" -H "Authorization: Bearer $token" -d '{}' "$event")
+  [[ $said == *"neither of a query nor of a split"*400 ]] || no "to the token and no event it says: $said"
+  said=$(to_events "$cluster" -H "Authorization: Bearer $token" -d '{}' "/c/$cluster$event")
+  [[ $said == *404 ]] || no "below the cluster it says: $said"
+  said=$(to_events "$cluster" -H 'X-Trino-User: demo' -d 'SELECT 1' /v1/statement)
+  [[ $said == *404 ]] || no "to a statement it says: $said"
+  ! k get configmap gw-routing -o json | grep -qF "$token" || no "the routing table holds the token"
+}
+
+# A client that goes on at the cluster itself, within its network: a query that runs is counted, and after it none.
+polls_directly() { # GROUP
+  local cluster pod page next deadline=$((SECONDS + 150)) before
+  cluster=$(names "$1" Active)
+  pod=$(k get pods -l "app.kubernetes.io/component=coordinator,trinowarren.io/cluster=$cluster" -o name)
+  at() { k exec "$pod" -c trino -- curl -sS --max-time 30 -H 'X-Trino-User: demo' "$@"; }
+  before=$(metric 'warren_proxy_events_total{kind="completed",')
+  until page=$(at --data 'SELECT count(*) FROM tpch.sf100.lineitem CROSS JOIN tpch.tiny.nation' "http://$PROXY:8080/v1/statement") &&
+    next=$(jq -r .nextUri <<<"$page") && [[ $next == "http://$cluster-coordinator:8080/v1/"* ]]; do
+    ((SECONDS < deadline)) || no "the client is led to ${next:-nowhere}: ${page:0:300}"
+    sleep 1
+  done
+  while [ "$(jq -r .stats.state <<<"$page")" != RUNNING ]; do
+    page=$(at "$next")
+    next=$(jq -r '.nextUri // empty' <<<"$page")
+    [ -n "$next" ] || no "the query is over before it ran: ${page:0:300}"
+  done
+  until (counted 1) >/dev/null; do
+    ((SECONDS < deadline)) || no "a query runs, and is not counted"
+    sleep 1
+  done
+  at -X DELETE "$next"
+  until (counted 0 && told completed $((before + 1))) >/dev/null; do
+    ((SECONDS < deadline)) || no "the query has ended, and counts"
+    sleep 1
+  done
+}
+
 "$@"

@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use tokio::{task::JoinHandle, time::Instant};
 
 use crate::{
@@ -294,6 +296,13 @@ pub fn canonical(server: &Server) -> BTreeMap<String, Value> {
     let mut clusters: Vec<_> = clusters.collect();
     clusters.sort_by_key(|name| name.rsplit('-').next().and_then(|ordinal| ordinal.parse::<i64>().ok()));
     let clusters: Vec<_> = clusters.into_iter().zip(1..).collect();
+    // Of a token, status and routing table have the hash.
+    for ((_, name), secret) in objects.iter().filter(|((plural, _), _)| plural == "secrets") {
+        if let Some(token) = secret["data"]["token"].as_str() {
+            let token = STANDARD.decode(token).expect("base64");
+            names.push((hex::encode(Sha256::digest(token)), format!("hash of the token of {name}")));
+        }
+    }
     // Files are named by their content, which names the cluster.
     for ((_, name), _) in objects.iter().filter(|((plural, name), _)| plural == "configmaps" && name != "gw-routing") {
         let (stem, _) = name.rsplit_once('-').expect("a hash");
@@ -331,7 +340,8 @@ fn without_random(value: Value, key: &str) -> Value {
         _ if RANDOM.iter().any(|(name, _)| *name == key) => Value::Null,
         // Random by its nature. That it never changes is looked at elsewhere.
         Value::Object(_)
-            if key == "data" && ["shared-secret", "admin-token", "user"].iter().any(|key| value.get(key).is_some()) =>
+            if key == "data"
+                && ["shared-secret", "admin-token", "user", "token"].iter().any(|key| value.get(key).is_some()) =>
         {
             Value::Null
         }

@@ -5,6 +5,7 @@ mod acts;
 mod canary;
 mod crash;
 mod drain;
+mod events;
 mod faults;
 mod fields;
 mod kubectl;

@@ -29,12 +29,22 @@ async fn with_queries(name: &'static str, running: Option<Arc<AtomicU32>>, queue
                 }
                 (&Method::GET, "/v1/info") => text(StatusCode::OK, r#"{"starting":false}"#),
                 (&Method::GET, "/") => text(StatusCode::NOT_FOUND, ""),
+                (&Method::POST, "/v1/statement") => {
+                    // Each query has its own id, as at a real coordinator.
+                    let id = format!("20250805_101112_{:05}_{name}", NEXT.fetch_add(1, Ordering::SeqCst));
+                    let page = format!(
+                        r#"{{"id":"{id}","nextUri":"http://a/v1/statement/queued/{id}/y0slug/1","from":"{name}"}}"#
+                    );
+                    text(StatusCode::OK, &page)
+                }
                 _ => as_trino(name, request).await,
             })
         }
     })
     .await
 }
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// As Trino 476 answers, for the two gauges that it is asked for.
 fn metrics(request: &Request<Incoming>, running: Option<u32>, queued: u32) -> http::Response<Body> {
@@ -83,7 +93,6 @@ async fn new_queries_go_where_the_fewest_are_until_what_was_sent_there_makes_up_
     let mut taken = Vec::new();
     for _ in 0..3 {
         taken.push(taken_by(&gateway).await);
-        // Each has its own id at the coordinator: here they are one live query, but three that began.
     }
     assert_eq!(taken, ["green", "green", "green"]);
     let next = [taken_by(&gateway).await, taken_by(&gateway).await];

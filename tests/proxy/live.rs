@@ -38,7 +38,7 @@ async fn a_query_lives_from_its_first_page_to_its_last() {
     let gateway = Gateway::before(&[("blue", &blue.url())]).await;
     assert_eq!(count(&gateway), 0);
     let blank = json!({
-        "cluster": "blue", "serving": "Active", "inFlight": 0, "count": 0, "queries": [], "ended": [],
+        "cluster": "blue", "serving": "Active", "inFlight": 0, "count": 0, "running": 0, "queries": [], "ended": [],
     });
     assert_eq!(json!(gateway.proxy.queries()), json!({"clusters": [blank]}));
     ask(&gateway, Method::POST, "/v1/statement", "SELECT 1").await;

@@ -11,6 +11,7 @@ mod admin;
 mod balance;
 mod doors;
 mod drain;
+mod events;
 mod forwarding;
 mod frames;
 mod framing;

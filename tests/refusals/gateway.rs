@@ -245,13 +245,25 @@ const REFUSED: &[Refusal] = &[
         case: "a listener at the port for clients",
         object: "spec: {listeners: [{name: bi, port: 8080}]}",
         field: "spec.listeners[0].port",
-        because: "spec.listeners: port 8080 is the proxies' own for clients and 9090 that for administration",
+        because: "spec.listeners: port 8080 is the proxies' own for clients, 9090 that for administration and 9091 that for events",
     },
     Refusal {
         case: "a listener at the port for administration",
         object: "spec: {listeners: [{name: bi, port: 9090}]}",
         field: "spec.listeners[0].port",
-        because: "spec.listeners: port 8080 is the proxies' own for clients and 9090 that for administration",
+        because: "spec.listeners: port 8080 is the proxies' own for clients, 9090 that for administration and 9091 that for events",
+    },
+    Refusal {
+        case: "a listener at the port for events",
+        object: "spec: {listeners: [{name: bi, port: 9091}]}",
+        field: "spec.listeners[0].port",
+        because: "spec.listeners: port 8080 is the proxies' own for clients, 9090 that for administration and 9091 that for events",
+    },
+    Refusal {
+        case: "a listener with the name of the port for events",
+        object: "spec: {listeners: [{name: events, port: 8081}]}",
+        field: "spec.listeners[0].name",
+        because: "spec.listeners: client, admin, events, http and https are names of the proxies' own ports",
     },
     Refusal {
         case: "a listener at a port that takes a right",
@@ -275,7 +287,7 @@ const REFUSED: &[Refusal] = &[
         case: "a listener named as the port for clients",
         object: "spec: {listeners: [{name: http, port: 8081}]}",
         field: "spec.listeners[0].name",
-        because: "client, admin, http and https are names of the proxies' own ports; choose another",
+        because: "client, admin, events, http and https are names of the proxies' own ports; choose another",
     },
     Refusal {
         case: "a listener with a blank before its source",

@@ -1,5 +1,6 @@
 //! `kubectl warren`: what people who run a fleet look at and do. It talks to the API server alone, by their own rights.
 
+mod events;
 mod report;
 mod rollout;
 mod serving;
@@ -13,6 +14,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use kube::{Client, Config, config::KubeConfigOptions};
 
 pub use self::{
+    events::event_listener,
     report::{Kind, Report},
     rollout::{promote, rollback},
     serving::{Progress, drain, progress, undrain},
@@ -34,6 +36,7 @@ Examples:
   kubectl warren undrain adhoc-7f3a-1            they do again
   kubectl warren rollback adhoc --dry-run        what would change
   kubectl warren rollback adhoc                  back to the revision before
+  kubectl warren event-listener onprem           what an external cluster needs to tell of its queries
   kubectl warren promote adhoc                   the canary is good: go on without its remaining steps";
 
 /// Shows how a fleet is, and drains, rolls back and promotes.
@@ -86,6 +89,11 @@ enum Command {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Prints what the coordinator of an external cluster needs to tell the gateway of its queries.
+    EventListener {
+        /// Name of the external cluster.
+        cluster: String,
+    },
     /// Ends a group's canary well: the new revision takes over without the remaining steps.
     Promote {
         /// Name of the TrinoClusterGroup.
@@ -128,6 +136,7 @@ async fn act(Arguments { command, namespace, context }: Arguments) -> anyhow::Re
         }
         Command::Undrain { cluster } => println!("{}", undrain(client, namespace, &cluster).await?),
         Command::Rollback { group, dry_run } => print!("{}", rollback(client, namespace, &group, dry_run).await?),
+        Command::EventListener { cluster } => print!("{}", event_listener(client, namespace, &cluster).await?),
         Command::Promote { group } => println!("{}", promote(client, namespace, &group).await?),
     }
     Ok(())

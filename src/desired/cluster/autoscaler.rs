@@ -114,7 +114,7 @@ mod tests {
     }
 
     fn identity() -> ClusterIdentity {
-        ClusterIdentity { name: "a".into(), namespace: "trino".into(), uid: "u".into() }
+        ClusterIdentity { name: "a".into(), namespace: "trino".into(), uid: "u".into(), in_group: false }
     }
 
     #[test]

@@ -44,6 +44,9 @@ pub(super) fn coordinator(cluster: &ClusterIdentity, spec: &TrinoClusterSpec) ->
     typed::of_all(&mut etc, cluster, spec)?;
     typed::of_coordinator(&mut etc, spec)?;
     config.extend(layered(spec, ("coordinator", &own.config), &etc, owned)?);
+    for (path, text) in super::events::listen(cluster, spec, &mut config) {
+        etc.write(path, text)?;
+    }
     etc.write("config.properties", properties::render(&config))?;
     typed::extra(&mut etc, spec, component::COORDINATOR)?;
     Ok(etc)

@@ -3,6 +3,7 @@
 
 mod autoscaler;
 mod etc;
+mod events;
 mod files;
 mod graceful;
 mod jvm;
@@ -22,6 +23,7 @@ use k8s_openapi::api::{
 use base64::Engine;
 
 pub use autoscaler::{autoscaler, autoscaling, first_workers};
+pub use events::{EVENT_TOKEN_ENV, EVENT_TOKEN_KEY, event_listener, event_token_hash, events_lead_to, tells_events};
 pub use graceful::{WORKER_USER_KEY, drains, shutdown_timeout};
 pub(super) use live::forget;
 
@@ -120,6 +122,8 @@ pub struct ClusterIdentity {
     pub namespace: String,
     /// Its UID.
     pub uid: String,
+    /// Whether a group made it, so that gateways may serve it.
+    pub in_group: bool,
 }
 
 /// Everything that belongs to one cluster, but for the Secret (which is created once and never applied).
@@ -133,6 +137,8 @@ pub struct ClusterObjects {
     pub config_maps: Vec<ConfigMap>,
     /// The coordinator's address.
     pub service: Service,
+    /// Where the coordinator tells of its queries, if it does.
+    pub events: Option<Service>,
     /// Who may connect to coordinator and workers.
     pub network_policies: Vec<NetworkPolicy>,
     /// What evictions may take.
@@ -144,6 +150,11 @@ pub struct ClusterObjects {
 }
 
 impl ClusterIdentity {
+    /// A cluster of which no more than its name matters.
+    pub fn named(name: &str, namespace: &str) -> Self {
+        Self { name: name.to_owned(), namespace: namespace.to_owned(), uid: String::new(), in_group: false }
+    }
+
     /// Name of the coordinator's Deployment and Service.
     pub fn coordinator_name(&self) -> String {
         format!("{}-coordinator", self.name)
@@ -223,8 +234,11 @@ pub fn worker_replicas(spec: &TrinoClusterSpec) -> i32 {
 /// # Errors
 /// When the spec cannot be rendered; the message names the field.
 pub fn render(cluster: &ClusterIdentity, spec: &TrinoClusterSpec) -> Result<Rendered, RenderError> {
-    let coordinator =
+    let mut coordinator =
         etc::component(cluster, spec, labels::component::COORDINATOR, files::coordinator(cluster, spec)?)?;
+    if tells_events(&coordinator) {
+        events::fit(&mut coordinator.template, cluster);
+    }
     let mut worker = etc::component(cluster, spec, labels::component::WORKER, files::worker(cluster, spec)?)?;
     graceful::fit(&mut worker.template, cluster, shutdown_timeout(spec)?);
     Ok(Rendered {
@@ -248,6 +262,8 @@ pub struct Circumstances<'a> {
     pub hibernates: bool,
     /// The namespace of the operator's pods, which ask coordinators what they do; none where it runs outside.
     pub operator_namespace: Option<&'a str>,
+    /// The gateway whose proxies the coordinator tells of its queries.
+    pub events_gateway: Option<&'a str>,
 }
 
 /// All objects of a cluster from what was rendered for its revision and from what changes without a restart; none when
@@ -274,6 +290,7 @@ pub fn objects(
         service_account: workloads::service_account(cluster),
         config_maps: of_revision.into_iter().chain(live).collect(),
         service: network::coordinator_service(cluster),
+        events: tells_events(coordinator).then(|| events::service(cluster, circumstances.events_gateway)),
         network_policies: network::policies(cluster, circumstances.operator_namespace),
         disruption_budgets: workloads::disruption_budgets(cluster, circumstances.drained),
         coordinator: workloads::coordinator(cluster, revision, coordinator, unless_hibernating(1)),

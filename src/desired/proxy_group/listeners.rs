@@ -28,7 +28,8 @@ pub fn ports_of(template: &PodTemplateSpec) -> Vec<ListenerPort> {
     let containers = template.spec.iter().flat_map(|pod| &pod.containers);
     let ports = containers.flat_map(|container| container.ports.iter().flatten()).filter_map(|port| {
         let name = port.name.clone()?;
-        (![pods::CLIENT, pods::ADMIN].contains(&&*name)).then_some(ListenerPort { name, port: port.container_port })
+        (![pods::CLIENT, pods::ADMIN, pods::EVENTS].contains(&&*name))
+            .then_some(ListenerPort { name, port: port.container_port })
     });
     ports.collect()
 }

@@ -27,7 +27,7 @@ mod pods;
 mod tls;
 
 pub use listeners::{ListenerPort, check_ports, listener_ports, ports_of};
-pub use pods::{ADMIN_PORT, ADMIN_TOKEN_KEY, CLIENT_PORT, RenderError, render};
+pub use pods::{ADMIN_PORT, ADMIN_TOKEN_KEY, CLIENT_PORT, EVENTS, EVENTS_PORT, RenderError, render};
 pub use tls::{NeededSecret, needed_secrets};
 
 /// Who a ProxyGroup is, as its objects carry it.

@@ -26,6 +26,10 @@ use crate::{
 pub const CLIENT_PORT: i32 = 8080;
 /// The port for probes, metrics and administration; no Service leads to it.
 pub const ADMIN_PORT: i32 = 9090;
+/// The port for coordinators' events, in plain HTTP whatever clients speak; each cluster has a Service that leads to it.
+pub const EVENTS_PORT: i32 = 9091;
+/// Name of that port.
+pub const EVENTS: &str = "events";
 /// Key of the admin token in the proxies' Secret, and its file's name.
 pub const ADMIN_TOKEN_KEY: &str = "admin-token";
 
@@ -151,7 +155,16 @@ fn container(
     args: Vec<String>,
     listeners: &[ListenerPort],
 ) -> Container {
-    let own = [port(CLIENT, CLIENT_PORT), port(ADMIN, ADMIN_PORT)];
+    // An earlier version let listeners have this port and this name: then there are no events.
+    let free = !listeners.iter().any(|listener| listener.port == EVENTS_PORT || listener.name == EVENTS);
+    let events = free.then(|| port(EVENTS, EVENTS_PORT));
+    let own = [port(CLIENT, CLIENT_PORT), port(ADMIN, ADMIN_PORT)].into_iter().chain(events);
+    // Not an argument: an image of an earlier version would not start for it.
+    let listen = free.then(|| EnvVar {
+        name: "WARREN_LISTEN_EVENTS".into(),
+        value: Some(format!("0.0.0.0:{EVENTS_PORT}")),
+        value_from: None,
+    });
     let further = listeners.iter().map(|listener| port(&listener.name, listener.port));
     let namespace = ObjectFieldSelector { field_path: "metadata.namespace".into(), api_version: None };
     let namespace = EnvVar {
@@ -164,8 +177,8 @@ fn container(
         image: Some(source.reference),
         image_pull_policy: Some(source.pull_policy),
         args: Some(args),
-        env: Some(std::iter::once(namespace).chain(pod.env.iter().map(variable)).collect()),
-        ports: Some(own.into_iter().chain(further).collect()),
+        env: Some(std::iter::once(namespace).chain(listen).chain(pod.env.iter().map(variable)).collect()),
+        ports: Some(own.chain(further).collect()),
         resources: Some(resource_requirements(pod.resources.as_ref(), "100m", "256Mi")),
         security_context: Some(container_security()),
         termination_message_policy: Some("FallbackToLogsOnError".into()),

@@ -1,0 +1,62 @@
+//! Where coordinators tell of their queries: the gateway whose proxies take it, and who is to look when that changes.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::core::v1::{Secret, Service};
+use kube::{ResourceExt, runtime::reflector::ObjectRef};
+
+use super::{
+    cluster,
+    context::Context,
+    error::Error,
+    index::{Index, Watched, label},
+    secret_value,
+};
+use crate::{
+    api::{TrinoCluster, TrinoClusterGroup, TrinoGateway},
+    desired::{
+        cluster::{event_token_hash, events_lead_to},
+        gateway,
+        labels::GROUP,
+    },
+};
+
+/// The gateways that serve `cluster`, by name.
+pub(super) fn gateways_of(index: &Index, cluster: &TrinoCluster) -> Vec<Arc<TrinoGateway>> {
+    let namespace = cluster.namespace();
+    let Some(name) = label(cluster, GROUP) else { return Vec::new() };
+    let group = TrinoClusterGroup::named(index, &namespace.clone().unwrap_or_default(), name);
+    let labels = group.as_ref().and_then(|group| group.metadata.labels.as_ref());
+    let mut gateways = index.gateways.state_filter(|gateway| {
+        gateway.namespace() == namespace && gateway::selects(gateway.spec.groups.as_ref(), name, labels)
+    });
+    gateways.sort_by_key(|gateway| gateway.name_any());
+    gateways
+}
+
+/// The gateway to which the coordinator of `cluster` is to tell of its queries: the first that wants to know, else the first.
+pub(super) fn gateway_of(index: &Index, cluster: &TrinoCluster) -> Option<String> {
+    let mut gateways = gateways_of(index, cluster);
+    gateways.retain(|gateway| gateway.metadata.deletion_timestamp.is_none());
+    let wants = gateways.iter().find(|gateway| gateway::takes_events(&gateway.spec));
+    wants.or(gateways.first()).map(|gateway| gateway.name_any())
+}
+
+/// The clusters of a namespace whose coordinators tell another gateway than they are to.
+pub(super) fn astray(index: &Index, namespace: Option<&str>) -> Vec<ObjectRef<TrinoCluster>> {
+    let astray = index.clusters.state_filter(|cluster| {
+        let identity = cluster::identity(cluster);
+        namespace == Some(identity.namespace.as_str())
+            && Service::named(index, &identity.namespace, &identity.events_name())
+                .is_some_and(|service| events_lead_to(&service) != gateway_of(index, cluster).as_deref())
+    });
+    astray.iter().map(|cluster| ObjectRef::from_obj(&**cluster)).collect()
+}
+
+impl Context {
+    /// The hash of the token in the Secret that `around` makes around a random value; it is created unless it is there.
+    pub(super) async fn event_token(&self, around: impl FnOnce(String) -> Secret) -> Result<Option<String>, Error> {
+        let secret = self.secret_once(&around(secret_value())).await?;
+        Ok(secret.as_ref().and_then(event_token_hash))
+    }
+}
