@@ -58,6 +58,35 @@ config: {query.max-memory: 5GB, http-server.log.enabled: "true", access-control.
 }
 
 #[test]
+fn a_cluster_with_catalogs() {
+    compare(
+        "cluster-catalogs",
+        &cluster_golden(
+            r#"
+version: "476"
+catalogs:
+  inline:
+    lake: {connector.name: iceberg, iceberg.catalog.type: rest}
+  secretProperties:
+    lake: {iceberg.rest-catalog.oauth2.token: {secretKeyRef: {name: lake, key: token}}}
+  selector: {matchLabels: {team: data}}
+  resolved:
+    shop:
+      trinoCatalog: shop-eu
+      connector: postgresql
+      properties: {connection-url: "jdbc:postgresql://db:5432/shop", connection-user: trino}
+      secretProperties: {connection-password: {secretKeyRef: {name: shop-db, key: password}}}
+      version: "2"
+    shop_us:
+      connector: postgresql
+      properties: {connection-url: "jdbc:postgresql://us:5432/shop", connection-user: trino}
+      secretProperties: {connection-password: {secretKeyRef: {name: shop-db, key: password}}}
+"#,
+        ),
+    );
+}
+
+#[test]
 fn a_cluster_without_workers() {
     compare("cluster-without-workers", &cluster_golden("{version: '476', workers: {replicas: 0}}"));
 }

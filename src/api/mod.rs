@@ -3,6 +3,7 @@
 //! Defaults live in `desired`, not in the schema: a revision is the hash of what the user wrote, and a default that the
 //! API server fills in would make it the hash of what this version of Warren thinks.
 
+mod catalog;
 mod cluster;
 mod conditions;
 mod gateway;
@@ -17,6 +18,10 @@ mod workers;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 
+pub use catalog::{
+    CatalogSelection, CatalogUse, PropertySecret, ResolvedCatalog, SecretProperties, SecretProperty, TrinoCatalog,
+    TrinoCatalogSpec, TrinoCatalogStatus,
+};
 pub use cluster::{
     Catalogs, ClusterDrain, ClusterPhase, Coordinator, DrainStatus, OldestQuery, Properties, ServingIntent,
     TrinoCluster, TrinoClusterSpec, TrinoClusterStatus, Workers, WorkersStatus,
@@ -52,5 +57,5 @@ pub const VERSION: &str = "v1alpha1";
 
 /// All CRDs, in the order in which users meet them.
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    vec![TrinoGateway::crd(), TrinoClusterGroup::crd(), TrinoCluster::crd(), ProxyGroup::crd()]
+    vec![TrinoGateway::crd(), TrinoClusterGroup::crd(), TrinoCluster::crd(), TrinoCatalog::crd(), ProxyGroup::crd()]
 }

@@ -3,6 +3,7 @@
 //!
 //! Every default that a user may leave out is applied here and nowhere else.
 
+pub mod catalogs;
 pub mod cluster;
 pub mod gateway;
 pub mod group;

@@ -76,6 +76,14 @@ pub fn cluster_revision(spec: &TrinoClusterSpec) -> Revision {
     spec.client_url = None;
     spec.drain = None;
     spec.verify = None;
+    if let Some(catalogs) = &mut spec.catalogs
+        && let Some(resolved) = &mut catalogs.resolved
+    {
+        // What was picked counts, not how it was found.
+        for catalog in resolved.values_mut() {
+            catalog.trino_catalog = None;
+        }
+    }
     if let Some(workers) = &mut spec.workers {
         // Without workers the coordinator runs the queries, so the step from or to 0 is another configuration.
         workers.replicas = workers.replicas.filter(|replicas| *replicas == 0);

@@ -1,6 +1,6 @@
 //! How a cluster is, judged from its Deployments and pods. Pure: no client, no clock.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use k8s_openapi::api::{
     apps::v1::Deployment,
@@ -8,7 +8,8 @@ use k8s_openapi::api::{
 };
 
 use crate::{
-    api::{ClusterPhase, Conditions, ServingIntent, TrinoClusterSpec, WorkersStatus},
+    api::{ClusterPhase, Conditions, PropertySecret, ServingIntent, TrinoClusterSpec, WorkersStatus},
+    desired::catalogs,
     trino::startup,
 };
 
@@ -167,7 +168,10 @@ fn container_trouble(spec: &TrinoClusterSpec, component: &str, container: &Conta
             return Some(image_trouble("spec.version or spec.image", container, message));
         }
         "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
-            let message = format!("the {component} cannot be started: {message}");
+            let message = match secret_fields(spec, message) {
+                Some(fields) => format!("the {component} cannot be started: {message}; create it, or correct {fields}"),
+                None => format!("the {component} cannot be started: {message}"),
+            };
             return Some(Trouble { reason: "ContainerNotCreated", message });
         }
         _ => {}
@@ -227,9 +231,27 @@ fn fields_in(spec: &TrinoClusterSpec, why: &str) -> Option<String> {
         let keys = map.into_iter().flatten().filter(|(key, _)| quoted(key));
         fields.extend(keys.map(|(key, _)| format!("{path}[{key}]")));
     }
-    for (name, catalog) in spec.catalogs.iter().flat_map(|catalogs| &catalogs.inline) {
-        let keys = catalog.iter().filter(|(key, value)| quoted(key) || (*key == "connector.name" && quoted(value)));
-        fields.extend(keys.map(|(key, _)| format!("spec.catalogs.inline.{name}[{key}]")));
+    for catalog in catalogs::all(spec) {
+        let properties = catalog.properties.iter();
+        let keys = properties.filter(|(key, value)| quoted(key) || (*key == "connector.name" && quoted(value)));
+        let secrets = catalog.secrets.into_iter().flat_map(BTreeMap::keys).filter(|key| quoted(key));
+        fields.extend(keys.map(|(key, _)| key).chain(secrets).map(|key| catalog.path(key)));
+    }
+    (!fields.is_empty()).then(|| fields.join(", "))
+}
+
+/// The paths of the catalogs' properties whose Secret a message of the kubelet speaks of: `secret "NAME" not found`, or
+/// `couldn't find key KEY in Secret NAMESPACE/NAME`.
+fn secret_fields(spec: &TrinoClusterSpec, message: &str) -> Option<String> {
+    let mut fields = Vec::new();
+    for catalog in catalogs::all(spec) {
+        for (property, from) in catalog.secrets.into_iter().flatten() {
+            let PropertySecret { name, key } = &from.secret_key_ref;
+            let keyless = message.contains(&format!("key {key} ")) && message.ends_with(&format!("/{name}"));
+            if keyless || message.contains(&format!("secret \"{name}\" not found")) {
+                fields.push(catalog.path(property));
+            }
+        }
     }
     (!fields.is_empty()).then(|| fields.join(", "))
 }

@@ -60,6 +60,24 @@ const REFUSED: &[Refusal] = &[
         because: "unknown field \"spec.workers.replica\"",
     },
     Refusal {
+        case: "secrets of a catalog that is not there",
+        object: "spec: {version: '476', catalogs: {secretProperties: {shop: {a: {secretKeyRef: {name: a, key: b}}}}}}",
+        field: "spec.catalogs",
+        because: "spec.catalogs.secretProperties: each name is that of a catalog in spec.catalogs.inline; add the catalog there, or correct the name",
+    },
+    Refusal {
+        case: "a property of a catalog twice",
+        object: "spec: {version: '476', catalogs: {inline: {shop: {connector.name: tpch, a: b}}, secretProperties: {shop: {a: {secretKeyRef: {name: a, key: b}}}}}}",
+        field: "spec.catalogs",
+        because: "spec.catalogs.secretProperties: a property stands in spec.catalogs.inline, too; give it in one of them",
+    },
+    Refusal {
+        case: "a label that is none in the selector of catalogs",
+        object: "spec: {version: '476', catalogs: {selector: {matchLabels: {'a b': c}}}}",
+        field: "spec.catalogs.selector.matchLabels",
+        because: "spec.catalogs.selector.matchLabels: a label's name is 1 to 63 characters",
+    },
+    Refusal {
         case: "autoscaling without an upper bound",
         object: "spec: {version: '476', workers: {autoscaling: {minReplicas: 2}}}",
         field: "spec.workers.autoscaling.maxReplicas",

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, ops::RangeInclusive};
 use super::{ClusterIdentity, RenderError};
 use crate::{
     api::{Properties, Resources, TrinoClusterSpec},
-    desired::quantity,
+    desired::{catalogs, quantity},
     trino::{HTTP_PORT, properties, release},
 };
 
@@ -99,8 +99,8 @@ fn files(
         ("node.properties".to_owned(), properties::render(&node)),
         ("jvm.config".to_owned(), jvm_config(component, resources)?),
     ]);
-    for (name, catalog) in spec.catalogs.iter().flat_map(|catalogs| &catalogs.inline) {
-        files.insert(format!("catalog/{name}.properties"), properties::render(catalog));
+    for catalog in catalogs::all(spec) {
+        files.insert(format!("catalog/{}.properties", catalog.name), properties::render(&catalog.file()));
     }
     Ok(files)
 }
