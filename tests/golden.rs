@@ -87,6 +87,39 @@ catalogs:
 }
 
 #[test]
+fn a_cluster_with_overlays() {
+    compare(
+        "cluster-overlays",
+        &cluster_golden(
+            r#"
+version: "476"
+service: {type: LoadBalancer, annotations: {example.com/internal: "true"}}
+coordinator:
+  template:
+    metadata: {labels: {team: data}, annotations: {example.com/scrape: "true"}}
+    spec:
+      priorityClassName: high
+      serviceAccountName: trino-s3
+      containers:
+      - {name: trino, env: [{name: REGION, value: eu}], ports: [{name: jmx, containerPort: 9080}]}
+      - {name: sidecar, image: "envoy:1", resources: {limits: {memory: 64Mi}}}
+plugins:
+- {name: my-connector, image: "registry.example.com/my-connector:1.2"}
+- {name: functions, volume: {persistentVolumeClaim: {claimName: plugins}}, path: functions}
+workers:
+  template:
+    spec:
+      nodeSelector: {pool: workers}
+      tolerations: [{key: pool, operator: Equal, value: workers, effect: NoSchedule}]
+      initContainers: [{name: warm, image: "curl:1", command: [warm]}]
+      containers: [{name: trino, volumeMounts: [{name: spill, mountPath: /spill}], startupProbe: {failureThreshold: 60}}]
+      volumes: [{name: spill, emptyDir: {sizeLimit: 100Gi}}, {name: tmp, emptyDir: {medium: Memory}}]
+"#,
+        ),
+    );
+}
+
+#[test]
 fn a_cluster_without_workers() {
     compare("cluster-without-workers", &cluster_golden("{version: '476', workers: {replicas: 0}}"));
 }

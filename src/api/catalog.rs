@@ -1,4 +1,4 @@
-//! `TrinoCatalog`: one data source, which clusters pick by its labels.
+//! `TrinoCatalog`: one data source, which clusters pick by its labels; and the catalogs of a cluster.
 
 use std::collections::BTreeMap;
 
@@ -94,6 +94,40 @@ pub struct PropertySecret {
     pub key: String,
 }
 
+/// The data sources of a cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("!has(self.secretProperties) || self.secretProperties.all(name, has(self.inline) && name in self.inline)").message("spec.catalogs.secretProperties: each name is that of a catalog in spec.catalogs.inline; add the catalog there, or correct the name"))]
+#[x_kube(validation = Rule::new("!has(self.secretProperties) || !has(self.inline) || self.secretProperties.all(name, !(name in self.inline) || self.secretProperties[name].all(k, !(k in self.inline[name])))").message("spec.catalogs.secretProperties: a property stands in spec.catalogs.inline, too; give it in one of them"))]
+pub struct Catalogs {
+    /// Properties of each catalog by its name; `connector.name` is required. They land in a ConfigMap: give secrets by
+    /// `secretProperties`. Example: `tpch: {connector.name: tpch}`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "catalogs_schema")]
+    #[x_kube(validation = Rule::new("self.all(name, name.matches('^[a-z0-9_][a-z0-9_-]{0,62}$'))").message("spec.catalogs.inline: a catalog's name is 1 to 63 characters of a-z, 0-9, '_' and '-', not beginning with '-'"))]
+    #[x_kube(validation = Rule::new("!('system' in self)").message("spec.catalogs.inline: the catalog system is Trino's own; choose another name"))]
+    #[x_kube(validation = Rule::new("self.all(name, 'connector.name' in self[name] && size(self[name]['connector.name']) > 0)").message("spec.catalogs.inline: each catalog needs connector.name, for example {tpch: {connector.name: tpch}}"))]
+    #[x_kube(validation = Rule::new("self.all(name, self[name].all(k, k.matches('^[A-Za-z0-9][A-Za-z0-9._-]*$')))").message("spec.catalogs.inline: a property's name holds only letters, digits, '.', '_' and '-'"))]
+    pub inline: BTreeMap<String, Properties>,
+    /// Properties of inline catalogs whose values are in Secrets of the same namespace, by the catalog's name. They reach Trino as
+    /// environment variables. A Secret's new value has no effect until the next start of a pod: refer to a Secret of another name.
+    /// Example: `shop: {connection-password: {secretKeyRef: {name: shop-db, key: password}}}`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "catalog_secrets_schema")]
+    #[x_kube(validation = Rule::new("self.all(name, self[name].all(k, k != 'connector.name' && k.matches('^[A-Za-z0-9][A-Za-z0-9._-]*$')))").message("spec.catalogs.secretProperties: a property's name holds only letters, digits, '.', '_' and '-', and is not connector.name"))]
+    pub secret_properties: BTreeMap<String, SecretProperties>,
+    /// Picks TrinoCatalogs of the namespace by their labels, besides those in `inline`. What is picked is part of what a revision is
+    /// made from: an edit of a TrinoCatalog, a new one or one that is gone has the effect of an edit here. `selector: {}` picks all
+    /// of the namespace. Default: none are picked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<CatalogSelection>,
+    /// The TrinoCatalogs that the selector in a group's template picked when the group made this cluster, by the catalog's name. Set by
+    /// the group, in place of `selector`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "resolved_schema")]
+    pub resolved: Option<BTreeMap<String, ResolvedCatalog>>,
+}
+
 /// Labels that TrinoCatalogs carry.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -145,6 +179,22 @@ pub(super) fn resolved_schema(generator: &mut SchemaGenerator) -> Schema {
         "type": "object",
         "maxProperties": 64,
         "additionalProperties": ResolvedCatalog::json_schema(generator),
+    })
+}
+
+fn catalog_secrets_schema(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 64,
+        "additionalProperties": secret_properties_schema(generator),
+    })
+}
+
+fn catalogs_schema(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 64,
+        "additionalProperties": properties_schema(generator),
     })
 }
 

@@ -8,6 +8,7 @@ mod cluster;
 mod conditions;
 mod gateway;
 mod group;
+mod plugin;
 mod pod;
 mod proxy_group;
 mod rollout;
@@ -19,11 +20,11 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::CustomResourceExt;
 
 pub use catalog::{
-    CatalogSelection, CatalogUse, PropertySecret, ResolvedCatalog, SecretProperties, SecretProperty, TrinoCatalog,
-    TrinoCatalogSpec, TrinoCatalogStatus,
+    CatalogSelection, CatalogUse, Catalogs, PropertySecret, ResolvedCatalog, SecretProperties, SecretProperty,
+    TrinoCatalog, TrinoCatalogSpec, TrinoCatalogStatus,
 };
 pub use cluster::{
-    Catalogs, ClusterDrain, ClusterPhase, Coordinator, DrainStatus, OldestQuery, Properties, ServingIntent,
+    ClusterDrain, ClusterPhase, Coordinator, CoordinatorService, DrainStatus, OldestQuery, Properties, ServingIntent,
     TrinoCluster, TrinoClusterSpec, TrinoClusterStatus, Workers, WorkersStatus,
 };
 pub use conditions::{ConditionType, Conditions, READY, RECONCILING, STALLED};
@@ -35,6 +36,7 @@ pub use group::{
     ClusterSummary, ClusterTemplate, ExternalCluster, HealthCheck, SecretKeyReference, Strategy, TrinoClusterGroup,
     TrinoClusterGroupSpec, TrinoClusterGroupStatus,
 };
+pub use plugin::Plugin;
 pub use pod::{Image, PullPolicy, PullSecret, Resources, TemplateMetadata};
 pub use proxy_group::{
     ClientAuthentication, ClientTls, Drain, GatewayReference, ListenerStatus, PreStop, ProxyGroup, ProxyGroupSpec,

@@ -74,6 +74,7 @@ pub fn cluster_revision(spec: &TrinoClusterSpec) -> Revision {
     spec.paused = None;
     spec.serving = None;
     spec.client_url = None;
+    spec.service = None;
     spec.drain = None;
     spec.verify = None;
     if let Some(catalogs) = &mut spec.catalogs
@@ -139,11 +140,12 @@ mod tests {
         for same in [
             "{version: '476', workers: {replicas: 5}}",
             "{version: '476', workers: {}}",
-            "{version: '476', paused: true, serving: Drained, clientUrl: 'https://{name}', drain: {timeout: 1m}, verify: {timeout: 1m}}",
+            "{version: '476', paused: true, serving: Drained, clientUrl: 'https://{name}', service: {type: NodePort}, drain: {timeout: 1m}, verify: {timeout: 1m}}",
             "{version: '476', workers: {autoscaling: {maxReplicas: 3}, gracefulShutdown: {timeout: 1m}}}",
         ] {
             assert_eq!(revision(same), base, "{same}");
         }
         assert_ne!(revision("{version: '476', workers: {replicas: 0}}"), base);
+        assert_ne!(revision("{version: '476', workers: {template: {spec: {priorityClassName: high}}}}"), base);
     }
 }

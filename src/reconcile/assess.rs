@@ -155,6 +155,11 @@ fn pod_trouble(spec: &TrinoClusterSpec, pod: &Pod) -> Option<Trouble> {
             message: format!("no node takes the {component}: {message}; lower {field} or add nodes"),
         });
     }
+    let before = status.init_container_statuses.iter().flatten();
+    let failed = before.into_iter().find_map(|container| init_trouble(&component, container));
+    if failed.is_some() {
+        return failed;
+    }
     let containers = status.container_statuses.iter().flatten();
     containers.into_iter().find_map(|container| container_trouble(spec, &component, container))
 }
@@ -165,7 +170,7 @@ fn container_trouble(spec: &TrinoClusterSpec, component: &str, container: &Conta
     let message = waiting.and_then(|waiting| waiting.message.as_deref()).unwrap_or_default();
     match reason {
         "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => {
-            return Some(image_trouble("spec.version or spec.image", container, message));
+            return Some(image_trouble(&image_field(component, container), container, message));
         }
         "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
             let message = match secret_fields(spec, message) {
@@ -197,6 +202,46 @@ fn container_trouble(spec: &TrinoClusterSpec, component: &str, container: &Conta
         reason: "TrinoDoesNotStart",
         message: format!("Trino does not start on the {component}: {why}; correct {field}"),
     })
+}
+
+/// What keeps Trino's container from being started at all: a plugin that cannot be copied, or what an overlay does before.
+fn init_trouble(component: &str, container: &ContainerStatus) -> Option<Trouble> {
+    let state = container.state.as_ref()?;
+    let waiting = state.waiting.as_ref();
+    let reason = waiting.and_then(|waiting| waiting.reason.as_deref()).unwrap_or_default();
+    let message = waiting.and_then(|waiting| waiting.message.as_deref()).unwrap_or_default();
+    let field = image_field(component, container);
+    match reason {
+        "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => {
+            return Some(image_trouble(&field, container, message));
+        }
+        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
+            let message = format!("the {component} cannot be started: {message}; correct {field}");
+            return Some(Trouble { reason: "ContainerNotCreated", message });
+        }
+        _ => {}
+    }
+    let last = container.last_state.as_ref().and_then(|state| state.terminated.as_ref());
+    let ended = state.terminated.as_ref().or(last).filter(|ended| ended.exit_code != 0)?;
+    let why = ended.message.as_deref().and_then(|log| log.lines().last()).unwrap_or("see its log");
+    let message = format!(
+        "init container {:?} of the {component} ended with exit code {}: {why}; correct {field}",
+        container.name, ended.exit_code
+    );
+    Some(Trouble { reason: "InitContainerFailed", message })
+}
+
+/// The field that a container's image is from.
+fn image_field(component: &str, container: &ContainerStatus) -> String {
+    if let Some(plugin) = container.name.strip_prefix("plugin-") {
+        return format!("spec.plugins[{plugin}]");
+    }
+    let coordinator = component == crate::desired::labels::component::COORDINATOR;
+    match container.name.as_str() {
+        "trino" => "spec.version or spec.image".to_owned(),
+        name if coordinator => format!("spec.coordinator.template, its container {name:?}"),
+        name => format!("spec.workers.template, its container {name:?}"),
+    }
 }
 
 /// What to say when an image cannot be pulled.
@@ -254,4 +299,44 @@ fn secret_fields(spec: &TrinoClusterSpec, message: &str) -> Option<String> {
         }
     }
     (!fields.is_empty()).then(|| fields.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_field_of_whatever_container_does_not_start_is_named() {
+        let spec: TrinoClusterSpec = serde_saphyr::from_str("version: '476'").expect("a spec");
+        let coordinator = crate::desired::labels::component::COORDINATOR;
+        for (statuses, reason, words) in [
+            (
+                "initContainerStatuses: [{name: plugin-a, image: x, imageID: '', ready: false, restartCount: 1, state: {waiting: {reason: CrashLoopBackOff}}, lastState: {terminated: {exitCode: 1, message: 'cp: no such file'}}}]",
+                "InitContainerFailed",
+                "ended with exit code 1: cp: no such file; correct spec.plugins[a]",
+            ),
+            (
+                "initContainerStatuses: [{name: plugin-a, image: x, imageID: '', ready: false, restartCount: 0, state: {waiting: {reason: ErrImagePull, message: gone}}}]",
+                "ImageNotPulled",
+                "correct spec.plugins[a]",
+            ),
+            (
+                "containerStatuses: [{name: sidecar, image: x, imageID: '', ready: false, restartCount: 0, state: {waiting: {reason: ErrImagePull, message: gone}}}]",
+                "ImageNotPulled",
+                "correct spec.coordinator.template, its container \"sidecar\"",
+            ),
+            (
+                "containerStatuses: [{name: trino, image: x, imageID: '', ready: false, restartCount: 0, state: {waiting: {reason: ErrImagePull, message: gone}}}]",
+                "ImageNotPulled",
+                "correct spec.version or spec.image",
+            ),
+        ] {
+            let labels = format!("{}: {coordinator}", crate::desired::labels::COMPONENT);
+            let pod = format!("{{metadata: {{labels: {{{labels}}}}}, status: {{{statuses}}}}}");
+            let pod: Pod = serde_saphyr::from_str(&pod).expect("a pod");
+            let trouble = pod_trouble(&spec, &pod).expect(words);
+            assert_eq!(trouble.reason, reason);
+            assert!(trouble.message.contains(words), "{}", trouble.message);
+        }
+    }
 }

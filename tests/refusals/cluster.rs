@@ -60,6 +60,42 @@ const REFUSED: &[Refusal] = &[
         because: "unknown field \"spec.workers.replica\"",
     },
     Refusal {
+        case: "a plugin from nowhere",
+        object: "spec: {version: '476', plugins: [{name: a}]}",
+        field: "spec.plugins[0]",
+        because: "spec.plugins: give each plugin either image or volume",
+    },
+    Refusal {
+        case: "a plugin from two places",
+        object: "spec: {version: '476', plugins: [{name: a, image: b, volume: {emptyDir: {}}}]}",
+        field: "spec.plugins[0]",
+        because: "spec.plugins: give each plugin either image or volume",
+    },
+    Refusal {
+        case: "a plugin out of its volume",
+        object: "spec: {version: '476', plugins: [{name: a, volume: {emptyDir: {}}, path: ../b}]}",
+        field: "spec.plugins[0]",
+        because: "spec.plugins: path is absolute for an image",
+    },
+    Refusal {
+        case: "a plugin whose name is a path",
+        object: "spec: {version: '476', plugins: [{name: a/b, image: c}]}",
+        field: "spec.plugins[0].name",
+        because: "spec.plugins: name must be 1 to 50 characters",
+    },
+    Refusal {
+        case: "an overlay that is no object",
+        object: "spec: {version: '476', coordinator: {template: [a]}}",
+        field: "spec.coordinator.template",
+        because: "must be of type object",
+    },
+    Refusal {
+        case: "an annotation of Warren's own on the Service",
+        object: "spec: {version: '476', service: {annotations: {trinowarren.io/a: b}}}",
+        field: "spec.service.annotations",
+        because: "spec.service.annotations: annotations under trinowarren.io/ belong to Warren; use a prefix of your own",
+    },
+    Refusal {
         case: "secrets of a catalog that is not there",
         object: "spec: {version: '476', catalogs: {secretProperties: {shop: {a: {secretKeyRef: {name: a, key: b}}}}}}",
         field: "spec.catalogs",

@@ -162,6 +162,7 @@ fn template_of(cluster: &TrinoClusterSpec, now: &TrinoClusterSpec) -> TrinoClust
     spec.drain.clone_from(&now.drain);
     spec.verify.clone_from(&now.verify);
     spec.client_url.clone_from(&now.client_url);
+    spec.service.clone_from(&now.service);
     if spec.workers.is_some() || now.workers.is_some() {
         let workers = spec.workers.get_or_insert_default();
         let current = now.workers.clone().unwrap_or_default();

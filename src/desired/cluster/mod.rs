@@ -5,6 +5,7 @@ mod autoscaler;
 mod files;
 mod graceful;
 mod network;
+mod plugins;
 mod pods;
 mod workloads;
 
@@ -22,6 +23,7 @@ use super::{
     InvalidDuration,
     labels::{self, CLUSTER, COMPONENT, Labels, MANAGED_BY, OWNER_UID, WARREN},
     metadata::object_meta,
+    overlay::{OverlayError, merge_pod},
     quantity::InvalidQuantity,
     revision::{Component, Rendered, Revision},
 };
@@ -44,6 +46,17 @@ pub enum RenderError {
     /// The time for a worker to end is no duration.
     #[error("spec.workers.gracefulShutdown.timeout: {0}")]
     Timeout(InvalidDuration),
+    /// The volume of a plugin is not what Kubernetes knows.
+    #[error("{field}: {fault}")]
+    Plugin {
+        /// The field's path.
+        field: String,
+        /// What is wrong.
+        fault: String,
+    },
+    /// The overlay of a pod template cannot be laid over it.
+    #[error("{0}")]
+    Overlay(#[from] OverlayError),
     /// What is passed on to the autoscaler is not what it knows.
     #[error("{field}: {fault}")]
     Autoscaling {
@@ -150,10 +163,17 @@ pub fn worker_replicas(spec: &TrinoClusterSpec) -> i32 {
 /// # Errors
 /// When the spec cannot be rendered; the message names the field.
 pub fn render(cluster: &ClusterIdentity, spec: &TrinoClusterSpec) -> Result<Rendered, RenderError> {
-    let coordinator =
+    let mut coordinator =
         pods::component(cluster, spec, labels::component::COORDINATOR, files::coordinator(cluster, spec)?);
     let mut worker = pods::component(cluster, spec, labels::component::WORKER, files::worker(cluster, spec)?);
     graceful::fit(&mut worker.template, cluster, shutdown_timeout(spec)?);
+    plugins::fit(&mut coordinator.template, spec)?;
+    plugins::fit(&mut worker.template, spec)?;
+    // Last, so that containers of users' own get none of it, and what is refused is all that Warren set.
+    let of_coordinator = spec.coordinator.as_ref().and_then(|coordinator| coordinator.template.as_ref());
+    overlay_with(&mut coordinator, of_coordinator, "spec.coordinator.template")?;
+    let of_workers = spec.workers.as_ref().and_then(|workers| workers.template.as_ref());
+    overlay_with(&mut worker, of_workers, "spec.workers.template")?;
     Ok(Rendered {
         rendered_by: env!("CARGO_PKG_VERSION").to_owned(),
         components: [
@@ -162,6 +182,17 @@ pub fn render(cluster: &ClusterIdentity, spec: &TrinoClusterSpec) -> Result<Rend
         ]
         .into(),
     })
+}
+
+fn overlay_with(
+    component: &mut Component,
+    overlay: Option<&serde_json::Map<String, serde_json::Value>>,
+    field: &str,
+) -> Result<(), OverlayError> {
+    if let Some(overlay) = overlay {
+        component.template = merge_pod(std::mem::take(&mut component.template), overlay, field)?;
+    }
+    Ok(())
 }
 
 /// What an upgrade, a drain or another place of the operator changes about a cluster's objects, beside its spec.
@@ -197,7 +228,7 @@ pub fn objects(
             workloads::config_map(cluster, labels::component::COORDINATOR, coordinator),
             workloads::config_map(cluster, labels::component::WORKER, worker),
         ],
-        service: network::coordinator_service(cluster),
+        service: network::coordinator_service(cluster, spec.service.as_ref()),
         network_policies: network::policies(cluster, circumstances.operator_namespace),
         disruption_budgets: workloads::disruption_budgets(cluster, circumstances.drained),
         coordinator: workloads::coordinator(cluster, revision, coordinator, unless_hibernating(1)),
