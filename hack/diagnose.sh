@@ -6,7 +6,7 @@
 set -uo pipefail # not -e: what can be told is told
 
 NAMESPACE=${1:?usage: diagnose.sh NAMESPACE}
-KINDS=trinogateways,trinoclustergroups,trinoclusters,proxygroups
+KINDS=trinogateways,trinoclustergroups,trinoclusters,trinocatalogs,proxygroups
 
 heading() { printf '\n--- %s\n' "$*"; }
 pods() { kubectl -n "$NAMESPACE" get pods -l app.kubernetes.io/managed-by=warren "$@"; }

@@ -71,6 +71,68 @@ fn the_files_of_a_cluster_in_both_versions() {
 }
 
 #[test]
+fn a_cluster_with_catalogs() {
+    compare(
+        "cluster-catalogs",
+        &cluster_golden(
+            r#"
+version: "476"
+catalogs:
+  inline:
+    lake: {connector.name: iceberg, iceberg.catalog.type: rest}
+  secretProperties:
+    lake: {iceberg.rest-catalog.oauth2.token: {secretKeyRef: {name: lake, key: token}}}
+  selector: {matchLabels: {team: data}}
+  resolved:
+    shop:
+      trinoCatalog: shop-eu
+      connector: postgresql
+      properties: {connection-url: "jdbc:postgresql://db:5432/shop", connection-user: trino}
+      secretProperties: {connection-password: {secretKeyRef: {name: shop-db, key: password}}}
+      version: "2"
+    shop_us:
+      connector: postgresql
+      properties: {connection-url: "jdbc:postgresql://us:5432/shop", connection-user: trino}
+      secretProperties: {connection-password: {secretKeyRef: {name: shop-db, key: password}}}
+"#,
+        ),
+    );
+}
+
+#[test]
+fn a_cluster_with_overlays() {
+    compare(
+        "cluster-overlays",
+        &cluster_golden(
+            r#"
+version: "476"
+service: {type: LoadBalancer, annotations: {example.com/internal: "true"}}
+coordinator:
+  template:
+    metadata: {labels: {team: data}, annotations: {example.com/scrape: "true"}}
+    spec:
+      priorityClassName: high
+      serviceAccountName: trino-s3
+      containers:
+      - {name: trino, env: [{name: REGION, value: eu}], ports: [{name: jmx, containerPort: 9080}]}
+      - {name: sidecar, image: "envoy:1", resources: {limits: {memory: 64Mi}}}
+plugins:
+- {name: my-connector, image: "registry.example.com/my-connector:1.2"}
+- {name: functions, volume: {persistentVolumeClaim: {claimName: plugins}}, path: functions}
+workers:
+  template:
+    spec:
+      nodeSelector: {pool: workers}
+      tolerations: [{key: pool, operator: Equal, value: workers, effect: NoSchedule}]
+      initContainers: [{name: warm, image: "curl:1", command: [warm]}]
+      containers: [{name: trino, volumeMounts: [{name: spill, mountPath: /spill}], startupProbe: {failureThreshold: 60}}]
+      volumes: [{name: spill, emptyDir: {sizeLimit: 100Gi}}, {name: tmp, emptyDir: {medium: Memory}}]
+"#,
+        ),
+    );
+}
+
+#[test]
 fn a_cluster_without_workers() {
     compare(
         "cluster-without-workers",

@@ -5,6 +5,8 @@
 
 #[path = "refusals/api_server.rs"]
 mod api_server;
+#[path = "refusals/catalog.rs"]
+mod catalog;
 #[path = "refusals/cluster.rs"]
 mod cluster;
 #[path = "refusals/examples.rs"]

@@ -6,11 +6,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::{
+    catalog::Catalogs,
     files::Files,
     gateway::EventListener,
-    pod::{Image, Resources},
+    plugin::Plugin,
+    pod::{FOREIGN_KEYS_RULE, Image, QUALIFIED_KEYS_RULE, Resources, annotations_schema},
+    proxy_group::ServiceType,
     storage::{FaultTolerantExecution, Jvm, Spooling},
     verification::{VerificationStatus, Verify},
     workers::{GracefulShutdown, WorkerAutoscaling},
@@ -67,6 +71,9 @@ pub struct TrinoClusterSpec {
     #[schemars(length(min = 1, max = 300))]
     #[x_kube(validation = Rule::new(CLIENT_URL_RULE).message("spec.clientUrl must be http://host[:port] or https://host[:port], with a port from 1 to 65535 and nothing after it, not even a slash; {name} may stand in the host"))]
     pub client_url: Option<String>,
+    /// The coordinator's Service, named `<name>-coordinator`. Changing it restarts nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<CoordinatorService>,
     /// Trino's version, for example `"476"`. In a group, changing it makes a new cluster; in a cluster made by hand it
     /// restarts coordinator and workers.
     #[schemars(length(min = 1, max = 63))]
@@ -91,6 +98,11 @@ pub struct TrinoClusterSpec {
     /// begin to with their next one. Default: enabled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_listener: Option<EventListener>,
+    /// Plugins that the image does not have, at most 16: connectors, functions, event listeners, password authenticators. Changing them
+    /// has the effect of a new version.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub plugins: Vec<Plugin>,
     /// Keys of `config.properties` for coordinator and workers, over Warren's defaults. Keys that Warren owns are refused.
     /// Changing them has the effect of a new version. Example: `query.max-memory: 1GB`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -124,12 +136,9 @@ pub(super) fn properties_schema(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-fn catalogs_schema(generator: &mut SchemaGenerator) -> Schema {
-    json_schema!({
-        "type": "object",
-        "maxProperties": 64,
-        "additionalProperties": properties_schema(generator),
-    })
+// A pod template's own schema would add 400 KB; the operator checks it.
+fn overlay_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
 }
 
 /// Whether new queries come to a cluster: `Active`; `Drained`, which takes it out of routing while its running queries go on;
@@ -163,6 +172,14 @@ pub struct Coordinator {
     #[x_kube(validation = Rule::new("self.all(k, k.matches('^[A-Za-z0-9][A-Za-z0-9._-]*$'))").message("spec.coordinator.config: a property's name holds only letters, digits, '.', '_' and '-'"))]
     #[x_kube(validation = Rule::new(OWNED_RULE).message(OWNED_MESSAGE))]
     pub config: Properties,
+    /// A pod template of which everything may be left out, laid over the one that Warren makes, as Kubernetes' strategic merge does
+    /// it: containers, volumes, environment and the like by `name`, mounts by `mountPath`, ports by `containerPort`; other lists are
+    /// replaced, and null takes a field away. Trino's container is called `trino`. What Warren needs as it is (its image, command,
+    /// ports, mounts, variables, memory and CPU, labels) is refused in the condition, by name. Changing it has the effect of a new
+    /// version. Example: `{spec: {nodeSelector: {pool: trino}, containers: [{name: trino, env: [{name: REGION, value: eu}]}]}}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "overlay_schema")]
+    pub template: Option<Map<String, Value>>,
 }
 
 /// The workers of a cluster.
@@ -197,21 +214,29 @@ pub struct Workers {
     #[x_kube(validation = Rule::new("self.all(k, k.matches('^[A-Za-z0-9][A-Za-z0-9._-]*$'))").message("spec.workers.config: a property's name holds only letters, digits, '.', '_' and '-'"))]
     #[x_kube(validation = Rule::new(OWNED_RULE).message(OWNED_MESSAGE))]
     pub config: Properties,
+    /// A pod template of which everything may be left out, laid over the one that Warren makes, as `coordinator.template` is: containers, volumes, environment and the like by `name`, mounts by `mountPath`, ports by `containerPort`; other lists are
+    /// replaced, and null takes a field away. Trino's container is called `trino`. What Warren needs as it is (its image, command,
+    /// ports, mounts, variables, memory and CPU, labels) is refused in the condition, by name. Changing it has the effect of a new
+    /// version. Example: `{spec: {nodeSelector: {pool: trino}, containers: [{name: trino, env: [{name: REGION, value: eu}]}]}}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "overlay_schema")]
+    pub template: Option<Map<String, Value>>,
 }
 
-/// The data sources of a cluster.
+/// The coordinator's Service, through which proxies and workers reach it, at port 8080.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct Catalogs {
-    /// Properties of each catalog by its name; `connector.name` is required. They land in a ConfigMap: give secrets as
-    /// `${ENV:NAME}`. Example: `tpch: {connector.name: tpch}`.
+pub struct CoordinatorService {
+    /// Type of the Service. Clients need no other than `ClusterIP` but for a gateway whose `proxyMode` is `ProxyFirstCall`; and
+    /// they need a NetworkPolicy of yours then, since Warren's lets in proxies alone. (The CRD has the type's text.)
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub type_: Option<ServiceType>,
+    /// Annotations, for example those that a cloud's load balancer reads.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(schema_with = "catalogs_schema")]
-    #[x_kube(validation = Rule::new("self.all(name, name.matches('^[a-z0-9_][a-z0-9_-]{0,62}$'))").message("spec.catalogs.inline: a catalog's name is 1 to 63 characters of a-z, 0-9, '_' and '-', not beginning with '-'"))]
-    #[x_kube(validation = Rule::new("!('system' in self)").message("spec.catalogs.inline: the catalog system is Trino's own; choose another name"))]
-    #[x_kube(validation = Rule::new("self.all(name, 'connector.name' in self[name] && size(self[name]['connector.name']) > 0)").message("spec.catalogs.inline: each catalog needs connector.name, for example {tpch: {connector.name: tpch}}"))]
-    #[x_kube(validation = Rule::new("self.all(name, self[name].all(k, k.matches('^[A-Za-z0-9][A-Za-z0-9._-]*$')))").message("spec.catalogs.inline: a property's name holds only letters, digits, '.', '_' and '-'"))]
-    pub inline: BTreeMap<String, Properties>,
+    #[schemars(schema_with = "annotations_schema")]
+    #[x_kube(validation = Rule::new(FOREIGN_KEYS_RULE).message("spec.service.annotations: annotations under trinowarren.io/ belong to Warren; use a prefix of your own"))]
+    #[x_kube(validation = Rule::new(QUALIFIED_KEYS_RULE).message("spec.service.annotations: an annotation's name is 1 to 63 characters of letters, digits, '-', '_' and '.', with a letter or digit at both ends, and maybe a DNS name and '/' before it"))]
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// How running queries end before the cluster is removed, or rests with `serving: Drained`.

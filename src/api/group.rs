@@ -163,6 +163,7 @@ pub struct SecretKeyReference {
 #[x_kube(validation = Rule::new("!has(self.spec.drain) || !has(self.spec.drain.timeout)").message("spec.template.spec.drain.timeout: a group's clusters have spec.rollout.drainTimeout; give that instead"))]
 #[x_kube(validation = Rule::new("!has(self.spec.verify)").message("spec.template.spec.verify: a group's clusters have spec.rollout.verify; give that instead"))]
 #[x_kube(validation = Rule::new("!has(self.spec.serving)").message("spec.template.spec.serving belongs to each TrinoCluster, not to the template; remove it"))]
+#[x_kube(validation = Rule::new("!has(self.spec.catalogs) || !has(self.spec.catalogs.resolved)").message("spec.template.spec.catalogs.resolved is what the group writes into its TrinoClusters; give spec.template.spec.catalogs.selector instead"))]
 pub struct ClusterTemplate {
     /// Labels and annotations of the TrinoClusters.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -3,11 +3,13 @@
 //! Defaults live in `desired`, not in the schema: a revision is the hash of what the user wrote, and a default that the
 //! API server fills in would make it the hash of what this version of Warren thinks.
 
+mod catalog;
 mod cluster;
 mod conditions;
 mod files;
 mod gateway;
 mod group;
+mod plugin;
 mod pod;
 mod proxy_group;
 mod rollout;
@@ -19,8 +21,12 @@ mod workers;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 
+pub use catalog::{
+    CatalogSelection, CatalogUse, Catalogs, PropertySecret, ResolvedCatalog, SecretProperties, SecretProperty,
+    TrinoCatalog, TrinoCatalogSpec, TrinoCatalogStatus,
+};
 pub use cluster::{
-    Catalogs, ClusterDrain, ClusterPhase, Coordinator, DrainStatus, OldestQuery, Properties, ServingIntent,
+    ClusterDrain, ClusterPhase, Coordinator, CoordinatorService, DrainStatus, OldestQuery, Properties, ServingIntent,
     TrinoCluster, TrinoClusterSpec, TrinoClusterStatus, Workers, WorkersStatus,
 };
 pub use conditions::{ConditionType, Conditions, READY, RECONCILING, STALLED};
@@ -36,6 +42,7 @@ pub use group::{
     ClusterSummary, ClusterTemplate, ExternalCluster, HealthCheck, SecretKeyReference, Strategy, TrinoClusterGroup,
     TrinoClusterGroupSpec, TrinoClusterGroupStatus,
 };
+pub use plugin::Plugin;
 pub use pod::{Image, PullPolicy, PullSecret, Resources, TemplateMetadata};
 pub use proxy_group::{
     ClientAuthentication, ClientTls, Drain, GatewayReference, ListenerStatus, PreStop, ProxyGroup, ProxyGroupSpec,
@@ -59,5 +66,5 @@ pub const VERSION: &str = "v1alpha1";
 
 /// All CRDs, in the order in which users meet them.
 pub fn crds() -> Vec<CustomResourceDefinition> {
-    vec![TrinoGateway::crd(), TrinoClusterGroup::crd(), TrinoCluster::crd(), ProxyGroup::crd()]
+    vec![TrinoGateway::crd(), TrinoClusterGroup::crd(), TrinoCluster::crd(), TrinoCatalog::crd(), ProxyGroup::crd()]
 }

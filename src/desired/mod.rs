@@ -3,10 +3,12 @@
 //!
 //! Every default that a user may leave out is applied here and nowhere else.
 
+pub mod catalogs;
 pub mod cluster;
 pub mod gateway;
 pub mod group;
 pub mod labels;
+pub mod overlay;
 pub mod proxy_group;
 
 mod canary;
@@ -17,6 +19,7 @@ mod metadata;
 mod quantity;
 mod revision;
 mod rules;
+mod strict;
 mod verify;
 
 /// Key of a CA certificate in a Secret, where the user names no other.

@@ -74,9 +74,18 @@ pub fn cluster_revision(spec: &TrinoClusterSpec) -> Revision {
     spec.paused = None;
     spec.serving = None;
     spec.client_url = None;
+    spec.service = None;
     spec.drain = None;
     spec.verify = None;
     super::cluster::forget(&mut spec);
+    if let Some(catalogs) = &mut spec.catalogs
+        && let Some(resolved) = &mut catalogs.resolved
+    {
+        // What was picked counts, not how it was found.
+        for catalog in resolved.values_mut() {
+            catalog.trino_catalog = None;
+        }
+    }
     if let Some(workers) = &mut spec.workers {
         // Without workers the coordinator runs the queries, so the step from or to 0 is another configuration.
         workers.replicas = workers.replicas.filter(|replicas| *replicas == 0);
@@ -132,12 +141,13 @@ mod tests {
         for same in [
             "{version: '476', workers: {replicas: 5}}",
             "{version: '476', workers: {}}",
-            "{version: '476', paused: true, serving: Drained, clientUrl: 'https://{name}', drain: {timeout: 1m}, verify: {timeout: 1m}}",
+            "{version: '476', paused: true, serving: Drained, clientUrl: 'https://{name}', service: {type: NodePort}, drain: {timeout: 1m}, verify: {timeout: 1m}}",
             "{version: '476', workers: {autoscaling: {maxReplicas: 3}, gracefulShutdown: {timeout: 1m}}}",
         ] {
             assert_eq!(revision(same), base, "{same}");
         }
         assert_ne!(revision("{version: '476', workers: {replicas: 0}}"), base);
+        assert_ne!(revision("{version: '476', workers: {template: {spec: {priorityClassName: high}}}}"), base);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{
+    catalogs,
     cluster::worker_replicas,
     duration::{InvalidField, duration_field},
 };
@@ -35,7 +36,7 @@ pub struct VerifyTerms {
 pub fn verify_terms(spec: &TrinoClusterSpec) -> Result<VerifyTerms, InvalidField> {
     let Verify { queries, user, timeout } = spec.verify.clone().unwrap_or_default();
     let timeout = duration_field("verify.timeout", timeout.as_deref(), DEFAULT_TIMEOUT)?;
-    let catalogs = spec.catalogs.iter().flat_map(|catalogs| catalogs.inline.keys().cloned()).collect();
+    let catalogs = catalogs::all(spec).iter().map(|catalog| catalog.name.to_owned()).collect();
     let workers = usize::try_from(worker_replicas(spec)).unwrap_or(0);
     let user = user.unwrap_or_else(|| DEFAULT_USER.to_owned());
     Ok(VerifyTerms { workers, catalogs, timeout, queries, user })

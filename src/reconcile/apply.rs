@@ -193,15 +193,29 @@ fn covers(live: &Value, desired: &Value, key: &str) -> bool {
     match (live, desired) {
         (Value::Object(live), Value::Object(desired)) => desired.iter().all(|(key, desired)| match live.get(key) {
             Some(live) => covers(live, desired, key),
-            None => is_empty(desired),
+            None => is_empty(desired) || is_dropped(key, desired),
         }),
         (Value::Array(live), Value::Array(desired)) => {
             live.len() == desired.len() && live.iter().zip(desired).all(|(live, desired)| covers(live, desired, key))
         }
-        (Value::String(live), Value::String(desired)) if matches!(key, "cpu" | "memory" | "averageValue") => {
-            same_quantity(live, desired)
-        }
+        (Value::String(live), Value::String(desired)) if is_quantity(key) => same_quantity(live, desired),
         _ => live == desired,
+    }
+}
+
+fn is_quantity(key: &str) -> bool {
+    matches!(key, "cpu" | "memory" | "averageValue" | "ephemeral-storage" | "storage" | "sizeLimit")
+}
+
+/// Whether the API server stores no such value, since it is what the field is without one (no pointer in core/v1).
+fn is_dropped(key: &str, value: &Value) -> bool {
+    match value {
+        Value::Bool(set) => {
+            !set && matches!(key, "readOnly" | "hostNetwork" | "hostPID" | "hostIPC" | "stdin" | "stdinOnce" | "tty")
+        }
+        Value::String(text) => text.is_empty(),
+        Value::Number(number) => number.as_i64() == Some(0) && key == "initialDelaySeconds",
+        _ => false,
     }
 }
 
@@ -234,6 +248,14 @@ mod tests {
     fn quantities_may_be_written_in_another_way() {
         assert!(covers(&json!({"cpu": "1"}), &json!({"cpu": "1000m"}), ""));
         assert!(!covers(&json!({"name": "1"}), &json!({"name": "1000m"}), ""));
+        assert!(covers(&json!({"sizeLimit": "1Gi"}), &json!({"sizeLimit": "1024Mi"}), ""));
+    }
+
+    #[test]
+    fn what_the_api_server_stores_as_nothing_stands() {
+        let written = json!({"env": [{"name": "A", "value": ""}], "readOnly": false, "initialDelaySeconds": 0});
+        assert!(covers(&json!({"env": [{"name": "A"}]}), &written, ""));
+        assert!(!covers(&json!({}), &json!({"allowPrivilegeEscalation": false}), ""), "a pointer is stored");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! How a cluster is, judged from its Deployments and pods. Pure: no client, no clock.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use k8s_openapi::api::{
     apps::v1::Deployment,
@@ -8,7 +8,8 @@ use k8s_openapi::api::{
 };
 
 use crate::{
-    api::{ClusterPhase, Conditions, ServingIntent, TrinoClusterSpec, WorkersStatus},
+    api::{ClusterPhase, Conditions, PropertySecret, ServingIntent, TrinoClusterSpec, WorkersStatus},
+    desired::catalogs,
     trino::startup,
 };
 
@@ -154,6 +155,11 @@ fn pod_trouble(spec: &TrinoClusterSpec, pod: &Pod) -> Option<Trouble> {
             message: format!("no node takes the {component}: {message}; lower {field} or add nodes"),
         });
     }
+    let before = status.init_container_statuses.iter().flatten();
+    let failed = before.into_iter().find_map(|container| init_trouble(&component, container));
+    if failed.is_some() {
+        return failed;
+    }
     let containers = status.container_statuses.iter().flatten();
     containers.into_iter().find_map(|container| container_trouble(spec, &component, container))
 }
@@ -164,10 +170,13 @@ fn container_trouble(spec: &TrinoClusterSpec, component: &str, container: &Conta
     let message = waiting.and_then(|waiting| waiting.message.as_deref()).unwrap_or_default();
     match reason {
         "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => {
-            return Some(image_trouble("spec.version or spec.image", container, message));
+            return Some(image_trouble(&image_field(component, container), container, message));
         }
         "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
-            let message = format!("the {component} cannot be started: {message}");
+            let message = match secret_fields(spec, message) {
+                Some(fields) => format!("the {component} cannot be started: {message}; create it, or correct {fields}"),
+                None => format!("the {component} cannot be started: {message}"),
+            };
             return Some(Trouble { reason: "ContainerNotCreated", message });
         }
         _ => {}
@@ -193,6 +202,46 @@ fn container_trouble(spec: &TrinoClusterSpec, component: &str, container: &Conta
         reason: "TrinoDoesNotStart",
         message: format!("Trino does not start on the {component}: {why}; correct {field}"),
     })
+}
+
+/// What keeps Trino's container from being started at all: a plugin that cannot be copied, or what an overlay does before.
+fn init_trouble(component: &str, container: &ContainerStatus) -> Option<Trouble> {
+    let state = container.state.as_ref()?;
+    let waiting = state.waiting.as_ref();
+    let reason = waiting.and_then(|waiting| waiting.reason.as_deref()).unwrap_or_default();
+    let message = waiting.and_then(|waiting| waiting.message.as_deref()).unwrap_or_default();
+    let field = image_field(component, container);
+    match reason {
+        "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => {
+            return Some(image_trouble(&field, container, message));
+        }
+        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
+            let message = format!("the {component} cannot be started: {message}; correct {field}");
+            return Some(Trouble { reason: "ContainerNotCreated", message });
+        }
+        _ => {}
+    }
+    let last = container.last_state.as_ref().and_then(|state| state.terminated.as_ref());
+    let ended = state.terminated.as_ref().or(last).filter(|ended| ended.exit_code != 0)?;
+    let why = ended.message.as_deref().and_then(|log| log.lines().last()).unwrap_or("see its log");
+    let message = format!(
+        "init container {:?} of the {component} ended with exit code {}: {why}; correct {field}",
+        container.name, ended.exit_code
+    );
+    Some(Trouble { reason: "InitContainerFailed", message })
+}
+
+/// The field that a container's image is from.
+fn image_field(component: &str, container: &ContainerStatus) -> String {
+    if let Some(plugin) = container.name.strip_prefix("plugin-") {
+        return format!("spec.plugins[{plugin}]");
+    }
+    let coordinator = component == crate::desired::labels::component::COORDINATOR;
+    match container.name.as_str() {
+        "trino" => "spec.version or spec.image".to_owned(),
+        name if coordinator => format!("spec.coordinator.template, its container {name:?}"),
+        name => format!("spec.workers.template, its container {name:?}"),
+    }
 }
 
 /// What to say when an image cannot be pulled.
@@ -227,9 +276,67 @@ fn fields_in(spec: &TrinoClusterSpec, why: &str) -> Option<String> {
         let keys = map.into_iter().flatten().filter(|(key, _)| quoted(key));
         fields.extend(keys.map(|(key, _)| format!("{path}[{key}]")));
     }
-    for (name, catalog) in spec.catalogs.iter().flat_map(|catalogs| &catalogs.inline) {
-        let keys = catalog.iter().filter(|(key, value)| quoted(key) || (*key == "connector.name" && quoted(value)));
-        fields.extend(keys.map(|(key, _)| format!("spec.catalogs.inline.{name}[{key}]")));
+    for catalog in catalogs::all(spec) {
+        let properties = catalog.properties.iter();
+        let keys = properties.filter(|(key, value)| quoted(key) || (*key == "connector.name" && quoted(value)));
+        let secrets = catalog.secrets.into_iter().flat_map(BTreeMap::keys).filter(|key| quoted(key));
+        fields.extend(keys.map(|(key, _)| key).chain(secrets).map(|key| catalog.path(key)));
     }
     (!fields.is_empty()).then(|| fields.join(", "))
+}
+
+/// The paths of the catalogs' properties whose Secret a message of the kubelet speaks of: `secret "NAME" not found`, or
+/// `couldn't find key KEY in Secret NAMESPACE/NAME`.
+fn secret_fields(spec: &TrinoClusterSpec, message: &str) -> Option<String> {
+    let mut fields = Vec::new();
+    for catalog in catalogs::all(spec) {
+        for (property, from) in catalog.secrets.into_iter().flatten() {
+            let PropertySecret { name, key } = &from.secret_key_ref;
+            let keyless = message.contains(&format!("key {key} ")) && message.ends_with(&format!("/{name}"));
+            if keyless || message.contains(&format!("secret \"{name}\" not found")) {
+                fields.push(catalog.path(property));
+            }
+        }
+    }
+    (!fields.is_empty()).then(|| fields.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_field_of_whatever_container_does_not_start_is_named() {
+        let spec: TrinoClusterSpec = serde_saphyr::from_str("version: '476'").expect("a spec");
+        let coordinator = crate::desired::labels::component::COORDINATOR;
+        for (statuses, reason, words) in [
+            (
+                "initContainerStatuses: [{name: plugin-a, image: x, imageID: '', ready: false, restartCount: 1, state: {waiting: {reason: CrashLoopBackOff}}, lastState: {terminated: {exitCode: 1, message: 'cp: no such file'}}}]",
+                "InitContainerFailed",
+                "ended with exit code 1: cp: no such file; correct spec.plugins[a]",
+            ),
+            (
+                "initContainerStatuses: [{name: plugin-a, image: x, imageID: '', ready: false, restartCount: 0, state: {waiting: {reason: ErrImagePull, message: gone}}}]",
+                "ImageNotPulled",
+                "correct spec.plugins[a]",
+            ),
+            (
+                "containerStatuses: [{name: sidecar, image: x, imageID: '', ready: false, restartCount: 0, state: {waiting: {reason: ErrImagePull, message: gone}}}]",
+                "ImageNotPulled",
+                "correct spec.coordinator.template, its container \"sidecar\"",
+            ),
+            (
+                "containerStatuses: [{name: trino, image: x, imageID: '', ready: false, restartCount: 0, state: {waiting: {reason: ErrImagePull, message: gone}}}]",
+                "ImageNotPulled",
+                "correct spec.version or spec.image",
+            ),
+        ] {
+            let labels = format!("{}: {coordinator}", crate::desired::labels::COMPONENT);
+            let pod = format!("{{metadata: {{labels: {{{labels}}}}}, status: {{{statuses}}}}}");
+            let pod: Pod = serde_saphyr::from_str(&pod).expect("a pod");
+            let trouble = pod_trouble(&spec, &pod).expect(words);
+            assert_eq!(trouble.reason, reason);
+            assert!(trouble.message.contains(words), "{}", trouble.message);
+        }
+    }
 }

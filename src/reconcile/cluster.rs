@@ -24,6 +24,7 @@ use kube::{
 use super::{
     apply::Applied,
     assess::{self, Assessment},
+    catalog,
     context::Context,
     drain,
     error::Error,
@@ -37,7 +38,7 @@ use super::{
 use crate::{
     api::{ClusterPhase, Conditions, READY, ServingIntent, TrinoCluster, TrinoClusterStatus, WorkersStatus},
     desired::{
-        Revision,
+        Revision, catalogs,
         cluster::{self, Circumstances, ClusterIdentity, ClusterObjects},
         cluster_revision,
         labels::{self, CLUSTER, GROUP, component, selector_text},
@@ -64,6 +65,7 @@ pub(super) async fn reconcile(cluster: Arc<TrinoCluster>, context: &Context) -> 
 /// The five steps: fetch, check, build, apply, status. Only the first and the last two need the client.
 async fn bring_up(cluster: Arc<TrinoCluster>, context: &Context) -> Result<Action, Error> {
     let cluster = workers::seeded(context, cluster).await?;
+    let cluster = with_catalogs(cluster, &context.index)?;
     let identity = identity(&cluster);
     let revision = cluster_revision(&cluster.spec);
     let name = cluster::revision_name(&identity, &revision);
@@ -125,6 +127,16 @@ async fn bring_up(cluster: Arc<TrinoCluster>, context: &Context) -> Result<Actio
         prune(context, &identity, &revision, &applied).await?;
     }
     Ok(Action::requeue(if workers.busy { workers::INTERVAL.min(again) } else { again }))
+}
+
+/// The cluster with the TrinoCatalogs that its selector picks as they stand now: a group resolves them, whoever makes a cluster by
+/// hand does not. They are part of its spec in memory alone.
+fn with_catalogs(cluster: Arc<TrinoCluster>, index: &Index) -> Result<Arc<TrinoCluster>, Error> {
+    if catalogs::selector(&cluster.spec).is_none() {
+        return Ok(cluster);
+    }
+    let spec = catalog::resolved(index, &cluster.namespace().unwrap_or_default(), &cluster.spec);
+    Ok(Arc::new(TrinoCluster { spec: spec.map_err(Error::Catalogs)?, ..TrinoCluster::clone(&cluster) }))
 }
 
 /// Whether the cluster is to have no pods: it has no queries any more, or never had one.

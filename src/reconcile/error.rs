@@ -4,7 +4,7 @@ use kube::runtime::finalizer;
 
 use crate::{
     api::Conditions,
-    desired::{InvalidField, cluster, proxy_group},
+    desired::{InvalidField, catalogs::CatalogError, cluster, proxy_group},
     routing::TableError,
 };
 
@@ -14,6 +14,12 @@ pub enum Error {
     /// The spec asks for what cannot be done.
     #[error("{0}")]
     Cluster(#[from] cluster::RenderError),
+    /// The catalogs that the spec picks contradict each other, or others.
+    #[error("spec.{0}")]
+    Catalogs(#[source] CatalogError),
+    /// The same, in the template of a group.
+    #[error("spec.template.spec.{0}")]
+    GroupCatalogs(#[source] CatalogError),
     /// The spec asks for what cannot be done.
     #[error("{0}")]
     Proxies(#[from] proxy_group::RenderError),
@@ -92,6 +98,8 @@ impl Error {
     pub fn class(&self) -> Class {
         match self {
             Self::Cluster(_)
+            | Self::Catalogs(_)
+            | Self::GroupCatalogs(_)
             | Self::Proxies(_)
             | Self::Field(_)
             | Self::Table(_)
@@ -113,6 +121,7 @@ impl Error {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Cluster(_) | Self::Proxies(_) | Self::Field(_) => "InvalidSpec",
+            Self::Catalogs(_) | Self::GroupCatalogs(_) => "CatalogConflict",
             Self::Table(_) => "InvalidRoutingTable",
             Self::Foreign { .. } => "NameTaken",
             Self::Leftover { .. } => "LeftoverBeingRemoved",

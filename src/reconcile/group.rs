@@ -19,6 +19,7 @@ use super::{
     context::Context,
     error::Error,
     index::{Watched, label},
+    template::Target,
     workers,
 };
 use crate::{
@@ -27,7 +28,7 @@ use crate::{
         TrinoCluster, TrinoClusterGroup, TrinoClusterGroupStatus,
     },
     desired::{
-        CA_KEY, cluster_revision,
+        CA_KEY,
         group::{self, GroupIdentity},
         labels::{self, DRAINING_SINCE, FORCE_REMOVAL, GROUP, MOVING_SINCE, OWNER_UID, selector_text},
     },
@@ -63,16 +64,16 @@ pub(super) fn identity(group: &TrinoClusterGroup) -> GroupIdentity {
 async fn bring_up(group: Arc<TrinoClusterGroup>, context: &Context) -> Result<Action, Error> {
     let identity = identity(&group);
     let mut clusters = TrinoCluster::labelled(&context.index, &identity.namespace, GROUP, &identity.name);
-    let revision = update_revision(&group);
     let members: Vec<_> = clusters.iter().filter(|cluster| is_member(&identity, cluster)).cloned().collect();
-    let canary = canary::look(context, &group, revision.as_deref(), &members).await?;
-    let mut plan = decide(&group, &identity, &clusters, &canary);
+    let target = Target::of(&group, &members, &context.index)?;
+    let canary = canary::look(context, &group, target.revision.as_deref(), &members).await?;
+    let mut plan = decide(&group, &identity, &clusters, &canary, &target);
     if plan.create > 0 {
         // The index may lag behind what was just made: ask the API server itself before making more.
         clusters = list_live(context, &identity).await?;
-        plan = decide(&group, &identity, &clusters, &canary);
+        plan = decide(&group, &identity, &clusters, &canary, &target);
     }
-    let group = execute(context, group, &identity, &clusters, &plan).await?;
+    let group = execute(context, group, &target, &identity, &clusters, &plan).await?;
     let clusters = TrinoCluster::labelled(&context.index, &identity.namespace, GROUP, &identity.name);
     let missing_secret = missing_secret(context, &group, &identity.namespace).await?;
     let resync = match &canary.status {
@@ -80,8 +81,11 @@ async fn bring_up(group: Arc<TrinoClusterGroup>, context: &Context) -> Result<Ac
         _ if missing_secret.is_some() => SECRET_RETRY,
         _ => RESYNC,
     };
-    let conditions = missing_secret.unwrap_or_else(|| conditions(&group, &plan, canary.status.as_ref(), &clusters));
-    let status = TrinoClusterGroupStatus { canary: canary.status, ..status_of(&group, &identity, &clusters, &plan) };
+    let conditions =
+        missing_secret.or_else(|| target.conditions(clusters.iter().any(|cluster| takes_queries(cluster))));
+    let conditions = conditions.unwrap_or_else(|| conditions_of(&group, &plan, canary.status.as_ref(), &clusters));
+    let status = status_of(&group, &identity, &clusters, &plan, target.revision);
+    let status = TrinoClusterGroupStatus { canary: canary.status, ..status };
     context.write_status(&*group, status, &conditions).await?;
     Ok(Action::requeue(resync))
 }
@@ -92,21 +96,17 @@ fn decide(
     identity: &GroupIdentity,
     clusters: &[Arc<TrinoCluster>],
     canary: &Canary,
+    target: &Target,
 ) -> Plan {
-    let revision = update_revision(group);
     let asked = Asked {
         replicas: group::replicas(&group.spec),
-        revision: revision.as_deref().unwrap_or_default(),
+        revision: target.revision.as_deref().unwrap_or_default(),
         surge: group::max_surge(&group.spec),
         promoted: !canary.holds,
     };
     let members: Vec<_> =
         clusters.iter().filter(|cluster| is_member(identity, cluster)).map(|cluster| member(cluster)).collect();
     lifecycle::plan(&asked, &members)
-}
-
-fn update_revision(group: &TrinoClusterGroup) -> Option<String> {
-    group.spec.template.as_ref().map(|template| cluster_revision(&template.spec).to_string())
 }
 
 fn is_own(identity: &GroupIdentity, cluster: &TrinoCluster) -> bool {
@@ -150,13 +150,14 @@ async fn list_live(context: &Context, identity: &GroupIdentity) -> Result<Vec<Ar
 async fn execute(
     context: &Context,
     group: Arc<TrinoClusterGroup>,
+    target: &Target,
     identity: &GroupIdentity,
     clusters: &[Arc<TrinoCluster>],
     plan: &Plan,
 ) -> Result<Arc<TrinoClusterGroup>, Error> {
     let named = |name: &String| clusters.iter().find(|cluster| cluster.name_any() == *name);
     // Who is to take queries does so before others stop, should this be cut off in between.
-    if let Some(template) = &group.spec.template {
+    if let Some(template) = &target.template {
         for name in &plan.keep {
             let cluster = identity.cluster(name, template, group.spec.rollout.as_ref(), plan.on_probation);
             context.apply(workers::begin(cluster, &template.spec, clusters)).await?;
@@ -174,7 +175,7 @@ async fn execute(
         // It may have become ready since.
         context.delete_as_seen(&**cluster).await?;
     }
-    let Some(template) = &group.spec.template else { return Ok(group) };
+    let Some(template) = &target.template else { return Ok(group) };
     if plan.create == 0 {
         return Ok(group);
     }
@@ -228,7 +229,7 @@ async fn missing_secret(
     Ok(None)
 }
 
-fn conditions(
+fn conditions_of(
     group: &TrinoClusterGroup,
     plan: &Plan,
     canary: Option<&CanaryStatus>,
@@ -273,12 +274,12 @@ fn status_of(
     identity: &GroupIdentity,
     clusters: &[Arc<TrinoCluster>],
     plan: &Plan,
+    update: Option<String>,
 ) -> TrinoClusterGroupStatus {
     let mut clusters: Vec<_> = clusters.iter().filter(|cluster| is_own(identity, cluster)).collect();
     clusters.sort_by_key(|cluster| GroupIdentity::ordinal(&cluster.name_any()));
     let count = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
     let previous = group.status.clone().unwrap_or_default();
-    let update = update_revision(group);
     let complete = plan.create == 0 && plan.hold.is_empty();
     TrinoClusterGroupStatus {
         replicas: count(clusters.len()),

@@ -1,5 +1,5 @@
-//! What the API server holds, as far as Warren looks: one watch for each kind, shared by all reconcilers, and the rules by
-//! which a change of one object wakes the reconciler of another.
+//! What the API server holds, as far as Warren looks: one watch for each kind, shared by all reconcilers. Whom a change wakes
+//! stands in `wakes`.
 
 use std::{collections::BTreeMap, fmt::Debug, sync::Arc};
 
@@ -21,17 +21,17 @@ use kube::{
     },
 };
 use serde::de::DeserializeOwned;
-use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
-use super::{events, malformed, readiness::Readiness};
-use crate::{
-    api::{ProxyGroup, TrinoCluster, TrinoClusterGroup, TrinoGateway},
-    desired::labels::{CLUSTER, GATEWAY, GROUP, MANAGED_BY, PROXY_GROUP, WARREN},
+use super::{
+    malformed,
+    readiness::Readiness,
+    wakes::{Queues, Wakers, Wakes, queues},
 };
-
-/// Wake-ups that wait for their reconciler; a watch that is faster waits in turn.
-const QUEUE: usize = 1024;
+use crate::{
+    api::{ProxyGroup, TrinoCatalog, TrinoCluster, TrinoClusterGroup, TrinoGateway},
+    desired::labels::{MANAGED_BY, WARREN},
+};
 
 /// A snapshot of each watched kind.
 pub struct Index {
@@ -41,6 +41,8 @@ pub struct Index {
     pub groups: Store<TrinoClusterGroup>,
     /// All clusters, those made by hand too.
     pub clusters: Store<TrinoCluster>,
+    /// All catalogs.
+    pub catalogs: Store<TrinoCatalog>,
     /// All proxy groups.
     pub proxy_groups: Store<ProxyGroup>,
     pods: Store<Pod>,
@@ -96,6 +98,7 @@ watched! {
     TrinoGateway => gateways,
     TrinoClusterGroup => groups,
     TrinoCluster => clusters,
+    TrinoCatalog => catalogs,
     ProxyGroup => proxy_groups,
     Pod => pods,
     Deployment => deployments,
@@ -108,26 +111,6 @@ watched! {
     Role => roles,
     RoleBinding => role_bindings,
     HorizontalPodAutoscaler => autoscalers,
-}
-
-/// The objects to reconcile, one queue for each reconciler.
-pub struct Queues {
-    /// Gateways.
-    pub gateways: mpsc::Receiver<ObjectRef<TrinoGateway>>,
-    /// Groups.
-    pub groups: mpsc::Receiver<ObjectRef<TrinoClusterGroup>>,
-    /// Clusters.
-    pub clusters: mpsc::Receiver<ObjectRef<TrinoCluster>>,
-    /// Proxy groups.
-    pub proxy_groups: mpsc::Receiver<ObjectRef<ProxyGroup>>,
-}
-
-#[derive(Clone)]
-struct Wakers {
-    gateways: mpsc::Sender<ObjectRef<TrinoGateway>>,
-    groups: mpsc::Sender<ObjectRef<TrinoClusterGroup>>,
-    clusters: mpsc::Sender<ObjectRef<TrinoCluster>>,
-    proxy_groups: mpsc::Sender<ObjectRef<ProxyGroup>>,
 }
 
 /// Where the operator looks.
@@ -157,6 +140,7 @@ pub fn start(client: &Client, scope: &Scope, tasks: &TaskTracker, readiness: &Re
     let (gateways, gateways_writer) = reflector::store();
     let (groups, groups_writer) = reflector::store();
     let (clusters, clusters_writer) = reflector::store();
+    let (catalogs, catalogs_writer) = reflector::store();
     let (proxy_groups, proxy_groups_writer) = reflector::store();
     let (pods, pods_writer) = reflector::store();
     let (deployments, deployments_writer) = reflector::store();
@@ -173,6 +157,7 @@ pub fn start(client: &Client, scope: &Scope, tasks: &TaskTracker, readiness: &Re
         gateways,
         groups,
         clusters,
+        catalogs,
         proxy_groups,
         pods,
         deployments,
@@ -191,6 +176,7 @@ pub fn start(client: &Client, scope: &Scope, tasks: &TaskTracker, readiness: &Re
     watches.own(gateways_writer);
     watches.own(groups_writer);
     watches.own(clusters_writer);
+    watches.own(catalogs_writer);
     watches.own(proxy_groups_writer);
     watches.made(pods_writer);
     watches.made(deployments_writer);
@@ -204,22 +190,6 @@ pub fn start(client: &Client, scope: &Scope, tasks: &TaskTracker, readiness: &Re
     watches.made(role_bindings_writer);
     watches.made(autoscalers_writer);
     (index, queues)
-}
-
-fn queues() -> (Wakers, Queues) {
-    let (gateways, gateways_queue) = mpsc::channel(QUEUE);
-    let (groups, groups_queue) = mpsc::channel(QUEUE);
-    let (clusters, clusters_queue) = mpsc::channel(QUEUE);
-    let (proxy_groups, proxy_groups_queue) = mpsc::channel(QUEUE);
-    (
-        Wakers { gateways, groups, clusters, proxy_groups },
-        Queues {
-            gateways: gateways_queue,
-            groups: groups_queue,
-            clusters: clusters_queue,
-            proxy_groups: proxy_groups_queue,
-        },
-    )
 }
 
 struct Watches<'a> {
@@ -285,110 +255,6 @@ impl Watches<'_> {
             }
         });
     }
-}
-
-/// An object whose reconciler is to look.
-enum Wake {
-    Gateway(ObjectRef<TrinoGateway>),
-    Group(ObjectRef<TrinoClusterGroup>),
-    Cluster(ObjectRef<TrinoCluster>),
-    ProxyGroup(ObjectRef<ProxyGroup>),
-}
-
-impl Wakers {
-    /// Queues a wake-up; whether the queue's receiver is still there.
-    async fn send(&self, wake: Wake) -> bool {
-        match wake {
-            Wake::Gateway(object) => self.gateways.send(object).await.is_ok(),
-            Wake::Group(object) => self.groups.send(object).await.is_ok(),
-            Wake::Cluster(object) => self.clusters.send(object).await.is_ok(),
-            Wake::ProxyGroup(object) => self.proxy_groups.send(object).await.is_ok(),
-        }
-    }
-}
-
-/// Whom a change of an object wakes.
-trait Wakes {
-    fn wakes(&self, index: &Index) -> Vec<Wake>;
-}
-
-impl Wakes for TrinoGateway {
-    fn wakes(&self, index: &Index) -> Vec<Wake> {
-        let (name, namespace) = (self.name_any(), self.namespace());
-        let followers = index
-            .proxy_groups
-            .state_filter(|proxies| proxies.namespace() == namespace && proxies.spec.gateway.name == name);
-        let followers = followers.iter().map(|proxies| Wake::ProxyGroup(ObjectRef::from_obj(&**proxies)));
-        let astray = events::astray(index, namespace.as_deref()).into_iter().map(Wake::Cluster);
-        std::iter::once(Wake::Gateway(ObjectRef::from_obj(self))).chain(followers).chain(astray).collect()
-    }
-}
-
-impl Wakes for TrinoClusterGroup {
-    fn wakes(&self, index: &Index) -> Vec<Wake> {
-        let mut wakes = gateways(self.metadata.namespace.as_deref(), index);
-        wakes.extend(events::astray(index, self.metadata.namespace.as_deref()).into_iter().map(Wake::Cluster));
-        wakes.push(Wake::Group(ObjectRef::from_obj(self)));
-        wakes
-    }
-}
-
-impl Wakes for TrinoCluster {
-    fn wakes(&self, index: &Index) -> Vec<Wake> {
-        let mut wakes = gateways(self.metadata.namespace.as_deref(), index);
-        wakes.push(Wake::Cluster(ObjectRef::from_obj(self)));
-        if let (Some(group), Some(namespace)) = (label(self, GROUP), self.namespace()) {
-            wakes.push(Wake::Group(ObjectRef::new(group).within(&namespace)));
-        }
-        wakes
-    }
-}
-
-impl Wakes for ProxyGroup {
-    fn wakes(&self, _: &Index) -> Vec<Wake> {
-        vec![Wake::ProxyGroup(ObjectRef::from_obj(self))]
-    }
-}
-
-/// What Warren makes wakes the owner that its labels name.
-macro_rules! wakes_owner {
-    ($($kind:ty),* $(,)?) => {$(
-        impl Wakes for $kind {
-            fn wakes(&self, _: &Index) -> Vec<Wake> {
-                owner(self).into_iter().collect()
-            }
-        }
-    )*};
-}
-
-wakes_owner!(
-    Pod,
-    Deployment,
-    ControllerRevision,
-    Service,
-    ConfigMap,
-    ServiceAccount,
-    NetworkPolicy,
-    PodDisruptionBudget,
-    Role,
-    RoleBinding,
-    HorizontalPodAutoscaler,
-);
-
-fn owner(object: &impl Resource<DynamicType = ()>) -> Option<Wake> {
-    let namespace = object.meta().namespace.as_deref()?;
-    if let Some(cluster) = label(object, CLUSTER) {
-        return Some(Wake::Cluster(ObjectRef::new(cluster).within(namespace)));
-    }
-    if let Some(proxies) = label(object, PROXY_GROUP) {
-        return Some(Wake::ProxyGroup(ObjectRef::new(proxies).within(namespace)));
-    }
-    label(object, GATEWAY).map(|gateway| Wake::Gateway(ObjectRef::new(gateway).within(namespace)))
-}
-
-fn gateways(namespace: Option<&str>, index: &Index) -> Vec<Wake> {
-    let gateways = index.gateways.state_filter(|gateway| gateway.metadata.namespace.as_deref() == namespace);
-    gateways.iter().map(|gateway| Wake::Gateway(ObjectRef::from_obj(&**gateway))).collect()
 }
 
 /// The value of a label of `object`.

@@ -7,6 +7,7 @@ mod apply;
 mod assess;
 mod backoff;
 mod canary;
+mod catalog;
 mod cluster;
 mod context;
 mod drain;
@@ -26,7 +27,9 @@ mod rendered;
 mod statement;
 mod status;
 mod sweep;
+mod template;
 mod verify;
+mod wakes;
 mod workers;
 
 use std::{sync::Arc, time::Instant};
@@ -54,7 +57,7 @@ pub use self::{
     nodes::TAINTS,
     readiness::Readiness,
 };
-use crate::api::{Conditions, ProxyGroup, TrinoCluster, TrinoClusterGroup, TrinoGateway};
+use crate::api::{Conditions, ProxyGroup, TrinoCatalog, TrinoCluster, TrinoClusterGroup, TrinoGateway};
 
 /// Reconciliations of one kind that run at the same time. Most of those that take long wait for a coordinator's answer.
 const CONCURRENCY: u16 = 64;
@@ -109,7 +112,7 @@ pub async fn run(
         namespace: settings.namespace,
     });
     wait_for_all(&context, &shutdown).await;
-    let index::Queues { gateways, groups, clusters, proxy_groups } = queues;
+    let wakes::Queues { gateways, groups, clusters, catalogs, proxy_groups } = queues;
     let stop = || shutdown.clone().cancelled_owned();
     if let Some(taints) = settings.leaving_taints {
         let (context, shutdown) = (context.clone(), shutdown.clone());
@@ -128,6 +131,9 @@ pub async fn run(
         }),
         drive::<TrinoCluster, _>(&context, clusters, stop(), |object, context| async move {
             cluster::reconcile(object, &context).await
+        }),
+        drive::<TrinoCatalog, _>(&context, catalogs, stop(), |object, context| async move {
+            catalog::reconcile(object, &context).await
         }),
         drive::<ProxyGroup, _>(&context, proxy_groups, stop(), |object, context| async move {
             proxies::reconcile(object, &context).await
@@ -151,10 +157,11 @@ async fn wait_for_all(context: &Context, shutdown: &CancellationToken) {
         apps::v1 as apps, autoscaling::v2 as autoscaling, core::v1 as core, networking::v1 as networking,
         policy::v1 as policy, rbac::v1 as rbac,
     };
-    let own = futures::future::join4(
+    let own = futures::future::join5(
         synced::<TrinoGateway>(context),
         synced::<TrinoClusterGroup>(context),
         synced::<TrinoCluster>(context),
+        synced::<TrinoCatalog>(context),
         synced::<ProxyGroup>(context),
     );
     let workloads = futures::future::join4(

@@ -12,8 +12,8 @@ use super::{
     index::Watched,
 };
 use crate::api::{
-    Conditions, ProxyGroup, ProxyGroupStatus, READY, STALLED, TrinoCluster, TrinoClusterGroup, TrinoClusterGroupStatus,
-    TrinoClusterStatus, TrinoGateway, TrinoGatewayStatus,
+    Conditions, ProxyGroup, ProxyGroupStatus, READY, STALLED, TrinoCatalog, TrinoCatalogStatus, TrinoCluster,
+    TrinoClusterGroup, TrinoClusterGroupStatus, TrinoClusterStatus, TrinoGateway, TrinoGatewayStatus,
 };
 
 /// A kind whose status Warren keeps.
@@ -66,6 +66,7 @@ has_status! {
     TrinoGateway => TrinoGatewayStatus,
     TrinoClusterGroup => TrinoClusterGroupStatus,
     TrinoCluster => TrinoClusterStatus,
+    TrinoCatalog => TrinoCatalogStatus,
     ProxyGroup => ProxyGroupStatus,
 }
 

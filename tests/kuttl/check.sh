@@ -7,7 +7,7 @@ set -euo pipefail
 HACK=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../hack" && pwd)
 PROXY=${PROXY:-pxg-proxy} # the Service that queries go through
 # Everything that may be left behind in a namespace. Pods' metrics and Events are not objects of anybody.
-ALL_KINDS=trinogateways,trinoclustergroups,trinoclusters,proxygroups,deployments,replicasets,statefulsets,controllerrevisions
+ALL_KINDS=trinogateways,trinoclustergroups,trinoclusters,trinocatalogs,proxygroups,deployments,replicasets,statefulsets,controllerrevisions
 ALL_KINDS+=,horizontalpodautoscalers,pods,services,endpointslices,configmaps,secrets,serviceaccounts,roles,rolebindings,poddisruptionbudgets,networkpolicies
 
 k() { kubectl --namespace "$NAMESPACE" "$@"; }

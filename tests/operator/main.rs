@@ -3,6 +3,7 @@
 
 mod acts;
 mod canary;
+mod catalogs;
 mod crash;
 mod drain;
 mod events;

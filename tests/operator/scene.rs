@@ -202,8 +202,12 @@ impl State {
         let rows: Vec<_> = if sql.contains("system.runtime.nodes") {
             (0..self.workers(server, cluster)).map(|number| json!([format!("worker-{number}")])).collect()
         } else if sql.contains("system.metadata.catalogs") {
-            let spec = server.get("trinoclusters", cluster).expect("there")["spec"]["catalogs"]["inline"].clone();
-            spec.as_object().into_iter().flatten().map(|(name, _)| json!([name])).collect()
+            let catalogs = server.get("trinoclusters", cluster).expect("there")["spec"]["catalogs"].clone();
+            let picked = catalogs["selector"].is_object() && catalogs["resolved"].is_null();
+            let all = if picked { server.names("trinocatalogs") } else { Vec::new() };
+            let written = ["inline", "resolved"].into_iter().filter_map(|field| catalogs[field].as_object());
+            let written = written.flatten().map(|(name, _)| name.clone());
+            written.chain(all).map(|name| json!([name])).collect()
         } else if sql.contains("system.runtime.transactions") {
             vec![json!(["ad2d29c3-715c-4322-8dc6-b5997a78f743"]); self.transactions]
         } else {

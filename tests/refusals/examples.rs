@@ -3,6 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use warren::{
+    api::TrinoClusterSpec,
+    desired::{
+        cluster::{self, ClusterIdentity},
+        cluster_revision,
+    },
+};
 
 use crate::api_server::ApiServer;
 
@@ -21,6 +28,36 @@ async fn all_examples_are_accepted() {
         }
     }
     assert!(refused.is_empty(), "the API server refuses examples:{}", refused.concat());
+}
+
+/// What overlays and plugins of the examples make of pods is what the API server takes, every field of it.
+#[tokio::test]
+async fn what_is_rendered_for_examples_is_accepted() {
+    let Some(server) = ApiServer::connect().await else { return };
+    let (mut refused, mut rendered) = (Vec::new(), 0);
+    for file in yaml_files(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/examples"))) {
+        let text = std::fs::read_to_string(&file).expect("an example can be read");
+        for object in objects(&text, &file) {
+            let Ok(spec) = serde_json::from_value::<TrinoClusterSpec>(object["spec"]["template"]["spec"].clone())
+            else {
+                continue;
+            };
+            let identity = ClusterIdentity { name: "a".into(), namespace: "default".into(), uid: "u".into() };
+            let parts = cluster::render(&identity, &spec).expect("an example can be rendered");
+            let revision = cluster_revision(&spec);
+            let objects = cluster::objects(&identity, &spec, <_>::default(), &revision, &parts).expect("both parts");
+            for deployment in [objects.coordinator, objects.workers] {
+                let mut deployment = serde_json::to_value(deployment).expect("JSON");
+                deployment["apiVersion"] = "apps/v1".into();
+                deployment["kind"] = "Deployment".into();
+                let verdict = server.create(&deployment).await;
+                refused.extend(verdict.err().map(|why| format!("\n- {}: {}", file.display(), why.message)));
+                rendered += 1;
+            }
+        }
+    }
+    assert!(rendered > 2, "examples with clusters are found");
+    assert!(refused.is_empty(), "the API server refuses what is rendered for examples:{}", refused.concat());
 }
 
 /// Warren's objects in a file of YAML documents; a file without any, such as a standalone routing table, has none.

@@ -16,6 +16,12 @@ const URL: &str = "spec.external: url must be http://host[:port] or https://host
 
 const REFUSED: &[Refusal] = &[
     Refusal {
+        case: "catalogs that only a group resolves",
+        object: "spec: {template: {spec: {version: '476', catalogs: {resolved: {}}}}}",
+        field: "spec.template",
+        because: "spec.template.spec.catalogs.resolved is what the group writes into its TrinoClusters; give spec.template.spec.catalogs.selector instead",
+    },
+    Refusal {
         case: "neither template nor external clusters",
         object: "spec: {}",
         field: "spec",

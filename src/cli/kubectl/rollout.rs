@@ -13,6 +13,7 @@ use super::FIELD_MANAGER;
 use crate::{
     api::{TrinoCluster, TrinoClusterGroup, TrinoClusterSpec},
     desired::{
+        catalogs,
         cluster::worker_replicas,
         cluster_revision,
         labels::{GROUP, OWNER_UID, PROMOTE, REVISION},
@@ -32,6 +33,9 @@ pub async fn rollback(client: &Client, namespace: &str, group: &str, dry_run: bo
         earlier(&found, &clusters.context("cannot list the group's TrinoClusters")?.items)?;
     let mut text = format!("trinoclustergroup/{group}: back to the template of trinocluster/{from}\n");
     differences(&current, &previous, "spec.template.spec", &mut text);
+    if previous["catalogs"]["selector"].is_object() {
+        text.push_str("the TrinoCatalogs that it picks stay as they are now\n");
+    }
     if dry_run {
         text.push_str("nothing was changed\n");
         return Ok(text);
@@ -100,7 +104,11 @@ struct Rollback {
 fn earlier(group: &TrinoClusterGroup, clusters: &[TrinoCluster]) -> anyhow::Result<Rollback> {
     let name = group.name_any();
     let Some(template) = &group.spec.template else { bail!("trinoclustergroup/{name} has no template") };
-    let current = cluster_revision(&template.spec).to_string();
+    let current = match catalogs::selector(&template.spec) {
+        // What it picks is the operator's to say.
+        Some(_) => group.status.as_ref().and_then(|status| status.update_revision.clone()).unwrap_or_default(),
+        None => cluster_revision(&template.spec).to_string(),
+    };
     let mut candidates: Vec<_> = clusters
         .iter()
         .filter(|cluster| cluster.labels().get(OWNER_UID) == group.metadata.uid.as_ref())
@@ -115,11 +123,25 @@ fn earlier(group: &TrinoClusterGroup, clusters: &[TrinoCluster]) -> anyhow::Resu
         );
     };
     let from = cluster.name_any();
-    let previous = template_of(&cluster.spec, &template.spec);
+    let mut previous = template_of(&cluster.spec, &template.spec);
     if cluster_revision(&previous).as_str() != revision(cluster) {
         bail!(
             "trinocluster/{from} was changed since the group made it, or this kubectl-warren is older than the operator: it \
              does not hold the template of revision {} as it was; edit spec.template by hand",
+            revision(cluster)
+        );
+    }
+    if let Some(catalogs) = &mut previous.catalogs {
+        catalogs.resolved = None;
+    }
+    // What picks them stands in the template alone.
+    if let Some(selector) = catalogs::selector(&template.spec) {
+        previous.catalogs.get_or_insert_default().selector = Some(selector.clone());
+    }
+    if cluster_revision(&previous) == cluster_revision(&template.spec) {
+        bail!(
+            "revision {} of trinocluster/{from} differs in what its TrinoCatalogs held alone; edit these back: \
+             kubectl get trinocluster {from} -o yaml shows them in spec.catalogs.resolved",
             revision(cluster)
         );
     }
@@ -140,6 +162,7 @@ fn template_of(cluster: &TrinoClusterSpec, now: &TrinoClusterSpec) -> TrinoClust
     spec.drain.clone_from(&now.drain);
     spec.verify.clone_from(&now.verify);
     spec.client_url.clone_from(&now.client_url);
+    spec.service.clone_from(&now.service);
     if spec.workers.is_some() || now.workers.is_some() {
         let workers = spec.workers.get_or_insert_default();
         let current = now.workers.clone().unwrap_or_default();

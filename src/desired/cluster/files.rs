@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, ops::RangeInclusive};
 use super::{ClusterIdentity, FilesError, RenderError, etc::Etc, jvm, typed};
 use crate::{
     api::{Jvm, Properties, Resources, TrinoClusterSpec},
-    desired::labels::component,
+    desired::{catalogs, labels::component},
     trino::{HTTP_PORT, properties, release},
 };
 
@@ -121,8 +121,8 @@ fn files(
     let mut etc = Etc::default();
     etc.write("node.properties", properties::render(&node))?;
     etc.write("jvm.config", jvm::config(component, &spec.version, memory, jvm)?)?;
-    for (name, catalog) in spec.catalogs.iter().flat_map(|catalogs| &catalogs.inline) {
-        etc.write(format!("catalog/{name}.properties"), properties::render(catalog))?;
+    for catalog in catalogs::all(spec) {
+        etc.write(format!("catalog/{}.properties", catalog.name), properties::render(&catalog.file()))?;
     }
     Ok(etc)
 }

@@ -9,6 +9,7 @@ mod graceful;
 mod jvm;
 mod live;
 mod network;
+mod plugins;
 mod pods;
 mod typed;
 mod workloads;
@@ -31,6 +32,7 @@ use super::{
     InvalidDuration,
     labels::{self, CLUSTER, COMPONENT, Labels, MANAGED_BY, OWNER_UID, WARREN},
     metadata::object_meta,
+    overlay::{OverlayError, merge_pod},
     quantity::InvalidQuantity,
     revision::{Component, Rendered, Revision},
 };
@@ -103,6 +105,17 @@ pub enum RenderError {
     /// The time for a worker to end is no duration.
     #[error("spec.workers.gracefulShutdown.timeout: {0}")]
     Timeout(InvalidDuration),
+    /// The volume of a plugin is not what Kubernetes knows.
+    #[error("{field}: {fault}")]
+    Plugin {
+        /// The field's path.
+        field: String,
+        /// What is wrong.
+        fault: String,
+    },
+    /// The overlay of a pod template cannot be laid over it.
+    #[error("{0}")]
+    Overlay(#[from] OverlayError),
     /// What is passed on to the autoscaler is not what it knows.
     #[error("{field}: {fault}")]
     Autoscaling {
@@ -241,6 +254,13 @@ pub fn render(cluster: &ClusterIdentity, spec: &TrinoClusterSpec) -> Result<Rend
     }
     let mut worker = etc::component(cluster, spec, labels::component::WORKER, files::worker(cluster, spec)?)?;
     graceful::fit(&mut worker.template, cluster, shutdown_timeout(spec)?);
+    plugins::fit(&mut coordinator.template, spec)?;
+    plugins::fit(&mut worker.template, spec)?;
+    // Last, so that containers of users' own get none of it, and what is refused is all that Warren set.
+    let of_coordinator = spec.coordinator.as_ref().and_then(|coordinator| coordinator.template.as_ref());
+    overlay_with(&mut coordinator, of_coordinator, "spec.coordinator.template")?;
+    let of_workers = spec.workers.as_ref().and_then(|workers| workers.template.as_ref());
+    overlay_with(&mut worker, of_workers, "spec.workers.template")?;
     Ok(Rendered {
         rendered_by: env!("CARGO_PKG_VERSION").to_owned(),
         components: [
@@ -249,6 +269,17 @@ pub fn render(cluster: &ClusterIdentity, spec: &TrinoClusterSpec) -> Result<Rend
         ]
         .into(),
     })
+}
+
+fn overlay_with(
+    component: &mut Component,
+    overlay: Option<&serde_json::Map<String, serde_json::Value>>,
+    field: &str,
+) -> Result<(), OverlayError> {
+    if let Some(overlay) = overlay {
+        component.template = merge_pod(std::mem::take(&mut component.template), overlay, field)?;
+    }
+    Ok(())
 }
 
 /// What an upgrade, a drain or another place of the operator changes about a cluster's objects, beside its spec.
@@ -289,7 +320,7 @@ pub fn objects(
         revision: workloads::revision(cluster, revision, rendered),
         service_account: workloads::service_account(cluster),
         config_maps: of_revision.into_iter().chain(live).collect(),
-        service: network::coordinator_service(cluster),
+        service: network::coordinator_service(cluster, spec.service.as_ref()),
         events: tells_events(coordinator).then(|| events::service(cluster, circumstances.events_gateway)),
         network_policies: network::policies(cluster, circumstances.operator_namespace),
         disruption_budgets: workloads::disruption_budgets(cluster, circumstances.drained),

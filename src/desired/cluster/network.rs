@@ -8,13 +8,14 @@ use k8s_openapi::{
         },
     },
     apimachinery::pkg::{
-        apis::meta::v1::{LabelSelector, LabelSelectorRequirement},
+        apis::meta::v1::{LabelSelector, LabelSelectorRequirement, ObjectMeta},
         util::intstr::IntOrString,
     },
 };
 
 use super::ClusterIdentity;
 use crate::{
+    api::{CoordinatorService, ServiceType},
     desired::{
         labels::{self, COMPONENT, GATEWAY, MANAGED_BY, WARREN, component},
         metadata::object_meta,
@@ -23,11 +24,19 @@ use crate::{
 };
 
 /// The coordinator's Service.
-pub(super) fn coordinator_service(cluster: &ClusterIdentity) -> Service {
+pub(super) fn coordinator_service(cluster: &ClusterIdentity, asked: Option<&CoordinatorService>) -> Service {
     let labels = cluster.labels(Some(component::COORDINATOR));
+    let annotations = asked.map(|asked| asked.annotations.clone()).filter(|annotations| !annotations.is_empty());
+    // Left out where nobody asks: what an earlier version applied stays as it is.
+    let type_ = asked.and_then(|asked| asked.type_).map(|type_| match type_ {
+        ServiceType::ClusterIP => "ClusterIP".to_owned(),
+        ServiceType::NodePort => "NodePort".to_owned(),
+        ServiceType::LoadBalancer => "LoadBalancer".to_owned(),
+    });
     Service {
-        metadata: object_meta(cluster.coordinator_name(), &cluster.namespace, &labels),
+        metadata: ObjectMeta { annotations, ..object_meta(cluster.coordinator_name(), &cluster.namespace, &labels) },
         spec: Some(ServiceSpec {
+            type_,
             selector: Some(cluster.selector(component::COORDINATOR)),
             ports: Some(vec![ServicePort {
                 name: Some("http".into()),

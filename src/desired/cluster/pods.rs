@@ -15,7 +15,7 @@ use super::{
 use crate::{
     api::TrinoClusterSpec,
     desired::{
-        Component, image,
+        Component, catalogs, image,
         labels::component::COORDINATOR,
         metadata::{container_security, pod_security, resource_requirements},
     },
@@ -55,7 +55,7 @@ pub(super) fn component(
         image_pull_policy: Some(source.pull_policy),
         command: Some(vec!["/usr/lib/trino/bin/run-trino".into()]),
         ports: Some(vec![ContainerPort { name: Some("http".into()), container_port: HTTP_PORT, ..<_>::default() }]),
-        env: Some(vec![shared_secret(cluster)]),
+        env: Some(std::iter::once(shared_secret(cluster)).chain(catalogs::variables(spec)).collect()),
         resources: Some(resource_requirements(resources, DEFAULT_CPU, DEFAULT_MEMORY)),
         security_context: Some(container_security()),
         // Why Trino did not start stands at the end of its log: the kubelet copies that into the pod's status.

@@ -234,7 +234,7 @@ mod tests {
     use super::super::{ClusterIdentity, render};
 
     fn fault(spec: &str) -> String {
-        let cluster = ClusterIdentity { name: "c".into(), namespace: "n".into(), uid: "u".into() };
+        let cluster = ClusterIdentity { name: "c".into(), namespace: "n".into(), uid: "u".into(), in_group: false };
         let spec = serde_saphyr::from_str(spec).expect("a spec");
         render(&cluster, &spec).expect_err("a spec that cannot be rendered").to_string()
     }
