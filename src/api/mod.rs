@@ -13,6 +13,7 @@ mod proxy_group;
 mod rollout;
 mod routing;
 mod storage;
+mod tls;
 mod verification;
 mod workers;
 
@@ -48,6 +49,9 @@ pub use routing::{
     ExternalRouter, GatewayRouting, GroupShare, OnUnknown, ProxyMode, Rejection, RouteTarget, RoutingRule,
 };
 pub use storage::{Exchange, FaultTolerantExecution, Jvm, RetrievalMode, RetryPolicy, Spooling};
+pub use tls::{
+    CertManager, CertificateSecret, CertificateStatus, ClusterTls, InternalTls, IssuerReference, ServerTls, TlsStatus,
+};
 pub use workers::{GracefulShutdown, WorkerAutoscaling};
 
 pub use verification::{VerificationStatus, Verify};

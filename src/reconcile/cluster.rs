@@ -24,6 +24,7 @@ use kube::{
 use super::{
     apply::Applied,
     assess::{self, Assessment},
+    certificates,
     context::Context,
     drain,
     error::Error,
@@ -85,6 +86,7 @@ async fn bring_up(cluster: Arc<TrinoCluster>, context: &Context) -> Result<Actio
     if cluster.spec.spooling.is_some() {
         context.create_secret_once(&identity.spooling_secret(rand::random())).await?;
     }
+    let certificates = certificates::settle(context, &cluster, &identity).await?;
     let applied = apply(context, objects).await?;
     workers::autoscale(context, &identity, &cluster.spec).await?;
     if hibernates {
@@ -92,25 +94,25 @@ async fn bring_up(cluster: Arc<TrinoCluster>, context: &Context) -> Result<Actio
     }
     let mut assessment = assess(&cluster, &applied, &context.index, was_verified(&cluster, &revision));
     let mut verification = cluster.status.as_ref().and_then(|status| status.verification.clone());
-    let mut again = RESYNC;
+    let mut again = certificates.again.unwrap_or(RESYNC);
     if assessment.phase == ClusterPhase::Verifying {
-        let (state, found) = verify::look(context, &cluster, &identity, assessment.settled).await?;
+        let (state, found) = verify::look(context, &cluster, assessment.settled).await?;
         verification = Some(found);
         (assessment, again) = match state {
-            Verified::Passed => (assess(&cluster, &applied, &context.index, true), RESYNC),
-            Verified::GoesOn(why) => (assessment.verifying(&why), verify::INTERVAL),
-            Verified::Overdue(why) => (assessment.unverified(&why), verify::PATIENCE),
+            Verified::Passed => (assess(&cluster, &applied, &context.index, true), again),
+            Verified::GoesOn(why) => (assessment.verifying(&why), verify::INTERVAL.min(again)),
+            Verified::Overdue(why) => (assessment.unverified(&why), verify::PATIENCE.min(again)),
         };
     } else if !assessment.was_ready {
         verification = None;
     }
-    let assessment = with_workers(assessment, &workers);
+    let assessment = with_certificates(with_workers(assessment, &workers), certificates.fault);
     let status = status_of(&cluster, &identity, &revision, &assessment, context.now());
-    let status = TrinoClusterStatus { verification, ..status };
+    let status = TrinoClusterStatus { verification, tls: certificates.status, ..status };
     if assessment.phase == ClusterPhase::Draining {
         // What is drained stays so until an edit.
         let over = is_drained(&cluster) || look(context, &cluster, &identity, status).await? != State::GoesOn;
-        return Ok(Action::requeue(if over && !workers.busy { RESYNC } else { drain::INTERVAL }));
+        return Ok(Action::requeue(if over && !workers.busy { again } else { drain::INTERVAL.min(again) }));
     }
     context.write_status(&*cluster, TrinoClusterStatus { draining: None, ..status }, &assessment.conditions).await?;
     if assessment.phase == ClusterPhase::Active {
@@ -162,6 +164,14 @@ fn with_workers(assessment: Assessment, workers: &Standing) -> Assessment {
         conditions = Conditions::Reconciling { serving: true, reason: "WorkersDraining", message: message.clone() };
     }
     Assessment { workers: counts, conditions, ..assessment }
+}
+
+/// The judgement, with what is wrong with a certificate that somebody else keeps. What served goes on serving by the last good
+/// one, as long as that is valid.
+fn with_certificates(assessment: Assessment, fault: Option<String>) -> Assessment {
+    let Some(message) = fault else { return assessment };
+    let serving = assessment.conditions.serves();
+    Assessment { conditions: Conditions::Stalled { serving, reason: "CertificateInvalid", message }, ..assessment }
 }
 
 /// Whether the drain that the spec asks for is over.
@@ -225,7 +235,7 @@ async fn apply(context: &Context, objects: ClusterObjects) -> Result<AppliedClus
         revision,
         service_account,
         config_maps,
-        service,
+        services,
         network_policies,
         disruption_budgets,
         coordinator,
@@ -237,7 +247,9 @@ async fn apply(context: &Context, objects: ClusterObjects) -> Result<AppliedClus
     for config_map in config_maps {
         context.apply(config_map).await?;
     }
-    context.apply(service).await?;
+    for service in services {
+        context.apply(service).await?;
+    }
     for policy in network_policies {
         context.apply(policy).await?;
     }
@@ -352,6 +364,7 @@ pub(super) async fn remove(context: &Context, namespace: &str, name: &str) -> Re
     context.delete_secret(namespace, &identity.secret_name()).await?;
     context.delete_secret(namespace, &identity.worker_secret_name()).await?;
     context.delete_secret(namespace, &identity.spooling_secret_name()).await?;
+    certificates::remove(context, &identity).await?;
     Ok(left == 0)
 }
 

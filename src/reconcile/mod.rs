@@ -7,6 +7,7 @@ mod apply;
 mod assess;
 mod backoff;
 mod canary;
+mod certificates;
 mod cluster;
 mod context;
 mod drain;
@@ -15,6 +16,7 @@ mod fetch;
 mod gateway;
 mod group;
 mod index;
+mod issue;
 mod malformed;
 mod metrics;
 mod nodes;
@@ -47,8 +49,9 @@ use tracing::{debug, info, warn};
 use self::{backoff::Backoff, context::Context, index::Watched, status::HasStatus};
 pub use self::{
     error::{Class, Error},
-    fetch::{Fetch, FetchError, over_http},
+    fetch::{Fetch, FetchError, Trust, over_http},
     index::Scope,
+    issue::IssueError,
     metrics::Metrics,
     nodes::TAINTS,
     readiness::Readiness,

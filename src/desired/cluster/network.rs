@@ -13,28 +13,45 @@ use k8s_openapi::{
     },
 };
 
-use super::ClusterIdentity;
+use super::{
+    ClusterIdentity,
+    tls::{self, Doors},
+};
 use crate::{
+    api::TrinoClusterSpec,
     desired::{
         labels::{self, COMPONENT, GATEWAY, MANAGED_BY, WARREN, component},
         metadata::object_meta,
     },
-    trino::HTTP_PORT,
+    trino::{HTTP_PORT, HTTPS_PORT},
 };
 
-/// The coordinator's Service.
-pub(super) fn coordinator_service(cluster: &ClusterIdentity) -> Service {
+/// The coordinator's Service, and one without an address of its own where nodes speak TLS: they find the coordinator's pod by it,
+/// for whose address Trino makes a certificate.
+pub(super) fn services(cluster: &ClusterIdentity, spec: &TrinoClusterSpec) -> Vec<Service> {
+    let ports = Doors::of(component::COORDINATOR, spec).ports();
+    let mut services = vec![service(cluster, cluster.coordinator_name(), ports)];
+    if tls::internal(spec) {
+        let mut headless = service(cluster, cluster.discovery_name(), vec![("https", HTTPS_PORT)]);
+        headless.spec.get_or_insert_default().cluster_ip = Some("None".into());
+        services.push(headless);
+    }
+    services
+}
+
+fn service(cluster: &ClusterIdentity, name: String, ports: Vec<(&str, i32)>) -> Service {
     let labels = cluster.labels(Some(component::COORDINATOR));
+    let port = |(name, port): (&str, i32)| ServicePort {
+        name: Some(name.into()),
+        port,
+        target_port: Some(IntOrString::String(name.into())),
+        ..ServicePort::default()
+    };
     Service {
-        metadata: object_meta(cluster.coordinator_name(), &cluster.namespace, &labels),
+        metadata: object_meta(name, &cluster.namespace, &labels),
         spec: Some(ServiceSpec {
             selector: Some(cluster.selector(component::COORDINATOR)),
-            ports: Some(vec![ServicePort {
-                name: Some("http".into()),
-                port: HTTP_PORT,
-                target_port: Some(IntOrString::String("http".into())),
-                ..ServicePort::default()
-            }]),
+            ports: Some(ports.into_iter().map(port).collect()),
             // Workers announce themselves, and polls of running queries arrive, while the pod is unready or terminating.
             publish_not_ready_addresses: Some(true),
             ..ServiceSpec::default()
@@ -46,7 +63,11 @@ pub(super) fn coordinator_service(cluster: &ClusterIdentity) -> Service {
 /// Clients enter through the proxies only: with `process-forwarded`, a coordinator believes whoever forges
 /// `X-Forwarded-Proto: https`. Workers speak with their own cluster. The operator, in `operator_namespace`, asks coordinators
 /// which queries go on, and workers to drain.
-pub(super) fn policies(cluster: &ClusterIdentity, operator_namespace: Option<&str>) -> Vec<NetworkPolicy> {
+pub(super) fn policies(
+    cluster: &ClusterIdentity,
+    spec: &TrinoClusterSpec,
+    operator_namespace: Option<&str>,
+) -> Vec<NetworkPolicy> {
     let proxies = peer(LabelSelector {
         match_labels: Some(labels::labels([(MANAGED_BY, WARREN), (COMPONENT, component::PROXY)])),
         match_expressions: Some(vec![LabelSelectorRequirement {
@@ -71,15 +92,37 @@ pub(super) fn policies(cluster: &ClusterIdentity, operator_namespace: Option<&st
             match_expressions: None,
         })
     });
-    let to_coordinator = [proxies, own_pods()].into_iter().chain(operator.clone()).collect();
-    let to_workers = [own_pods()].into_iter().chain(operator).collect();
+    let outside = if tls::server(spec).is_some() { HTTPS_PORT } else { HTTP_PORT };
+    let inside: Vec<_> = Doors::of(component::COORDINATOR, spec).ports().into_iter().map(|(_, port)| port).collect();
+    let to_coordinator = if inside == [outside] {
+        vec![rule([proxies, own_pods()].into_iter().chain(operator.clone()).collect(), &inside)]
+    } else {
+        let others = [proxies].into_iter().chain(operator.clone()).collect();
+        vec![rule(others, &[outside]), rule(vec![own_pods()], &inside)]
+    };
+    let between = if tls::internal(spec) { HTTPS_PORT } else { HTTP_PORT };
+    let to_workers = vec![rule([own_pods()].into_iter().chain(operator).collect(), &[between])];
     vec![
         policy(cluster, component::COORDINATOR, cluster.coordinator_name(), to_coordinator),
         policy(cluster, component::WORKER, cluster.worker_name(), to_workers),
     ]
 }
 
-fn policy(cluster: &ClusterIdentity, component: &str, name: String, from: Vec<NetworkPolicyPeer>) -> NetworkPolicy {
+fn rule(from: Vec<NetworkPolicyPeer>, ports: &[i32]) -> NetworkPolicyIngressRule {
+    let port = |port: &i32| NetworkPolicyPort {
+        port: Some(IntOrString::Int(*port)),
+        protocol: Some("TCP".into()),
+        end_port: None,
+    };
+    NetworkPolicyIngressRule { from: Some(from), ports: Some(ports.iter().map(port).collect()) }
+}
+
+fn policy(
+    cluster: &ClusterIdentity,
+    component: &str,
+    name: String,
+    ingress: Vec<NetworkPolicyIngressRule>,
+) -> NetworkPolicy {
     NetworkPolicy {
         metadata: object_meta(name, &cluster.namespace, &cluster.labels(Some(component))),
         spec: Some(NetworkPolicySpec {
@@ -88,14 +131,7 @@ fn policy(cluster: &ClusterIdentity, component: &str, name: String, from: Vec<Ne
                 match_expressions: None,
             }),
             policy_types: Some(vec!["Ingress".into()]),
-            ingress: Some(vec![NetworkPolicyIngressRule {
-                from: Some(from),
-                ports: Some(vec![NetworkPolicyPort {
-                    port: Some(IntOrString::Int(HTTP_PORT)),
-                    protocol: Some("TCP".into()),
-                    end_port: None,
-                }]),
-            }]),
+            ingress: Some(ingress),
             egress: None,
         }),
     }
