@@ -9,7 +9,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use warren::{
     api::{ProxyGroupSpec, TrinoCluster, TrinoClusterGroup, TrinoClusterSpec, TrinoGatewaySpec},
     desired::{
-        cluster::{self, ClusterIdentity, ClusterObjects},
+        cluster::{self, ClusterIdentity, ClusterObjects, Source},
         cluster_revision,
         gateway::{self, GroupInput},
         group::GroupIdentity,
@@ -141,6 +141,30 @@ fn a_cluster_without_workers() {
 }
 
 #[test]
+fn a_cluster_that_speaks_tls() {
+    let server = "version: '476'\ntls: {server: {enabled: true, duration: 24h}}";
+    let internal = "version: '476'\ntls: {internal: {enabled: true}}";
+    let both = "
+version: '476'
+clientUrl: https://{name}.example.com
+tls:
+  server: {enabled: true, certManager: {issuerRef: {name: corporate, kind: ClusterIssuer}}}
+  internal: {enabled: true}
+";
+    compare("cluster-tls-server", &cluster_golden(server));
+    compare("cluster-tls-internal", &cluster_golden(internal));
+    compare("cluster-tls-both", &cluster_golden(both));
+}
+
+#[test]
+fn a_cluster_with_a_certificate_that_its_user_keeps() {
+    compare(
+        "cluster-tls-kept",
+        &cluster_golden("{version: '476', tls: {server: {enabled: true, secretRef: {name: mine}}}}"),
+    );
+}
+
+#[test]
 fn proxies_of_defaults() {
     compare("proxies-defaults", &proxies_golden("gateway: {name: prod}", "{}"));
 }
@@ -224,6 +248,8 @@ spec:
         "{metadata: {name: adhoc-7f3a-2}, spec: {version: '476', serving: Active, clientUrl: 'https://{name}.example.com'}, status: {wasReady: true, eventToken: cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd}}",
         "{metadata: {name: adhoc-7f3a-3}, spec: {version: '476', serving: Active}, status: {wasReady: false}}",
         "{metadata: {name: adhoc-7f3a-4}, spec: {version: '476', serving: Active}, status: {wasReady: false}}",
+        "{metadata: {name: adhoc-7f3a-5}, spec: {version: '476', tls: {server: {enabled: true}}}, status: {wasReady: true, tls: {server: {secret: adhoc-7f3a-5-coordinator-tls, ca: '<CAs>', serial: '01', issuer: CN=a, notAfter: '2026-01-01T00:00:00Z'}}}}",
+        "{metadata: {name: adhoc-7f3a-6}, spec: {version: '476', tls: {server: {enabled: true}}}, status: {wasReady: true}}",
     ]
     .map(parse)
     .into();
@@ -255,7 +281,7 @@ fn cluster_golden(spec: &str) -> String {
         revision,
         service_account,
         config_maps,
-        service,
+        services,
         events,
         network_policies,
         disruption_budgets,
@@ -270,7 +296,9 @@ fn cluster_golden(spec: &str) -> String {
     for config_map in &config_maps {
         text += &document(config_map);
     }
-    text += &document(&service);
+    for service in &services {
+        text += &document(service);
+    }
     if let Some(events) = &events {
         text += &document(events);
         text += &document(&cluster.events_secret("<random>".into()));
@@ -285,6 +313,13 @@ fn cluster_golden(spec: &str) -> String {
     text += &document(&workers);
     if let Some(autoscaler) = cluster::autoscaler(&cluster, &spec).expect("an autoscaler that Kubernetes knows") {
         text += &document(&autoscaler);
+    }
+    for leaf in cluster::leaves(&cluster, &spec).expect("durations") {
+        match &leaf.source {
+            Source::Own => text += &document(&cluster.certificate_secret(&leaf, "<CAs>", "<certificate>", "<key>")),
+            Source::Kept => {}
+            Source::CertManager(manager) => text += &document(&cluster.certificate_request(&leaf, manager)),
+        }
     }
     text += &document(&cluster.secret("<random>".into()));
     text += &document(&cluster.worker_secret("<random>"));

@@ -16,6 +16,7 @@ use super::{
     pod::{FOREIGN_KEYS_RULE, Image, QUALIFIED_KEYS_RULE, Resources, annotations_schema},
     proxy_group::ServiceType,
     storage::{FaultTolerantExecution, Jvm, Spooling},
+    tls::{ClusterTls, TlsStatus},
     verification::{VerificationStatus, Verify},
     workers::{GracefulShutdown, WorkerAutoscaling},
 };
@@ -50,6 +51,7 @@ pub type Properties = BTreeMap<String, String>;
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]{0,46}[a-z0-9])?$')").message("metadata.name must be at most 48 characters of a-z, 0-9 and '-', beginning with a letter and not ending with '-': Service names and URLs are made from it")
 )]
+#[x_kube(validation = Rule::new(TLS_OWNED_RULE).message("spec.tls: Warren itself then sets http-server.https.enabled, .port and .keystore.*, internal-communication.https.* and node.internal-address*; remove them from config, coordinator.config and workers.config"))]
 pub struct TrinoClusterSpec {
     /// `true` stops Warren from changing anything of this object; what runs goes on. Default: `false`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -119,7 +121,26 @@ pub struct TrinoClusterSpec {
     /// Fault-tolerant execution: what failed is run again. Default: none. Changing it makes a new revision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault_tolerant_execution: Option<FaultTolerantExecution>,
+    /// TLS to the coordinator, and between the nodes of the cluster. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ClusterTls>,
 }
+
+/// What Warren sets itself where `spec.tls` is given.
+macro_rules! tls_owned {
+    () => {
+        "['http-server.https.enabled', 'http-server.https.port', 'http-server.https.keystore.path', 'http-server.https.keystore.key', 'internal-communication.https.required', 'internal-communication.https.keystore.path', 'internal-communication.https.truststore.path', 'node.internal-address', 'node.internal-address-source']"
+    };
+}
+const TLS_OWNED_RULE: &str = concat!(
+    "!has(self.tls) || !((has(self.config) && self.config.exists(k, k in ",
+    tls_owned!(),
+    ")) || (has(self.coordinator) && has(self.coordinator.config) && self.coordinator.config.exists(k, k in ",
+    tls_owned!(),
+    ")) || (has(self.workers) && has(self.workers.config) && self.workers.config.exists(k, k in ",
+    tls_owned!(),
+    ")))"
+);
 
 /// An address as in a group's `external[].url`, with `{name}` for the cluster's name.
 const CLIENT_URL_RULE: &str = r"self.replace('{name}', 'name').matches('^https?://([A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?|\\[[0-9A-Fa-f:.]+\\])(:([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?$')";
@@ -283,6 +304,9 @@ pub struct TrinoClusterStatus {
     /// SHA-256 of the token by which the coordinator tells the gateway of its queries, which Secret `<name>-events` holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_token: Option<String>,
+    /// The certificates, where TLS is on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsStatus>,
     /// Hash of what the user wrote; pods of one revision are alike.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,

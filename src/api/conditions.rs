@@ -70,15 +70,23 @@ impl Conditions {
         }
     }
 
+    /// Whether the object serves: whether `Ready` is `True`.
+    pub fn serves(&self) -> bool {
+        match self {
+            Self::Ready { .. } => true,
+            Self::Reconciling { serving, .. } | Self::Paused { serving } | Self::Stalled { serving, .. } => *serving,
+        }
+    }
+
     /// The list for `status.conditions`. A condition whose status is the one in `previous` keeps its
     /// `lastTransitionTime`; the others get `now`.
     pub fn to_list(&self, previous: &[Condition], generation: Option<i64>, now: Timestamp) -> Vec<Condition> {
-        let (ready, reconciling, stalled) = match self {
-            Self::Ready { .. } => (true, false, false),
-            Self::Reconciling { serving, .. } => (*serving, true, false),
-            Self::Paused { serving } => (*serving, false, false),
-            Self::Stalled { serving, .. } => (*serving, false, true),
+        let (reconciling, stalled) = match self {
+            Self::Ready { .. } | Self::Paused { .. } => (false, false),
+            Self::Reconciling { .. } => (true, false),
+            Self::Stalled { .. } => (false, true),
         };
+        let ready = self.serves();
         [(READY, ready), (RECONCILING, reconciling), (STALLED, stalled)]
             .into_iter()
             .map(|(type_, holds)| {

@@ -15,6 +15,7 @@ mod proxy_group;
 mod rollout;
 mod routing;
 mod storage;
+mod tls;
 mod verification;
 mod workers;
 
@@ -55,6 +56,9 @@ pub use routing::{
     ExternalRouter, GatewayRouting, GroupShare, OnUnknown, ProxyMode, Rejection, RouteTarget, RoutingRule,
 };
 pub use storage::{Exchange, FaultTolerantExecution, Jvm, RetrievalMode, RetryPolicy, Spooling};
+pub use tls::{
+    CertManager, CertificateSecret, CertificateStatus, ClusterTls, InternalTls, IssuerReference, ServerTls, TlsStatus,
+};
 pub use workers::{GracefulShutdown, WorkerAutoscaling};
 
 pub use verification::{VerificationStatus, Verify};

@@ -10,7 +10,7 @@ use k8s_openapi::{
 use sha2::{Digest, Sha256};
 
 use super::{
-    cluster::{ClusterIdentity, EVENT_TOKEN_KEY},
+    cluster::{self, ClusterIdentity, EVENT_TOKEN_KEY},
     group::{GroupIdentity, canary_share},
     labels::{COMPONENT, GATEWAY, MANAGED_BY, WARREN, component, labels},
     metadata::owned_meta,
@@ -104,7 +104,8 @@ fn listener(api::Listener { name, port: _, source, client_tags }: &api::Listener
 
 fn group_entry(namespace: &str, input: &GroupInput<'_>, certificates: &mut BTreeMap<String, String>) -> Group {
     let share = |cluster: &TrinoCluster| canary_share(input.group, cluster);
-    let made = input.clusters.iter().filter_map(|cluster| made_cluster(namespace, cluster, share(cluster) != Some(0)));
+    let made = input.clusters.iter();
+    let made = made.filter_map(|cluster| made_cluster(namespace, cluster, share(cluster) != Some(0), certificates));
     let made: Vec<_> = made.collect();
     let external: Vec<_> = input
         .group
@@ -164,20 +165,33 @@ fn takes_queries(cluster: &TrinoCluster) -> bool {
 
 /// A cluster that Warren made is in the table once it was verified, and stays there until its queries have ended and it goes.
 /// `open`: new queries may go there.
-fn made_cluster(namespace: &str, cluster: &TrinoCluster, open: bool) -> Option<Cluster> {
+fn made_cluster(
+    namespace: &str,
+    cluster: &TrinoCluster,
+    open: bool,
+    certificates: &mut BTreeMap<String, String>,
+) -> Option<Cluster> {
     let identity = ClusterIdentity::named(cluster.metadata.name.as_ref()?, namespace);
     let serving = if open && is_to_serve(cluster) { Serving::Active } else { Serving::Draining };
     let name = identity.name.parse().ok()?;
     let client_url = cluster.spec.client_url.as_ref().map(|url| url.replace("{name}", &identity.name));
-    was_verified(cluster).then(|| Cluster {
-        name,
-        url: identity.coordinator_url(),
-        client_url,
-        weight: 1,
-        serving,
-        ca: None,
-        event_token: cluster.status.as_ref().and_then(|status| status.event_token.clone()),
-    })
+    let ca = if cluster::server(&cluster.spec).is_some() {
+        // As long as nobody knows its CA it is left out: to trust anyone in its stead would be worse.
+        let known = cluster.status.as_ref().and_then(|status| status.tls.as_ref()?.server.as_ref());
+        Some(remember(&known?.ca, certificates))
+    } else {
+        None
+    };
+    let url = identity.coordinator_url(&cluster.spec);
+    let event_token = cluster.status.as_ref().and_then(|status| status.event_token.clone());
+    was_verified(cluster).then_some(Cluster { name, url, client_url, weight: 1, serving, ca, event_token })
+}
+
+/// Puts a CA certificate among those of the table; returns the name that it has there.
+fn remember(pem: &str, certificates: &mut BTreeMap<String, String>) -> String {
+    let digest = hex::encode(Sha256::digest(pem.as_bytes()));
+    certificates.insert(digest.clone(), pem.to_owned());
+    digest
 }
 
 /// An external cluster whose certificate is missing is left out: to trust anyone in its stead would be worse.
@@ -188,11 +202,7 @@ fn external_cluster(
 ) -> Option<Cluster> {
     let ca = match (&external.ca_secret_ref, input.certificates.get(&external.name)) {
         (None, _) => None,
-        (Some(_), Some(pem)) => {
-            let digest = hex::encode(Sha256::digest(pem.as_bytes()));
-            certificates.insert(digest.clone(), pem.clone());
-            Some(digest)
-        }
+        (Some(_), Some(pem)) => Some(remember(pem, certificates)),
         (Some(_), None) => return None,
     };
     let name = external.name.parse().ok()?;

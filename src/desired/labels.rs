@@ -65,6 +65,8 @@ pub mod component {
     pub const WORKER: &str = "worker";
     /// The pods of proxies.
     pub const PROXY: &str = "proxy";
+    /// Warren's own CA of a namespace.
+    pub const CA: &str = "ca";
     /// A routing table.
     pub const ROUTING: &str = "routing";
     /// Where a coordinator tells of its queries.

@@ -3,7 +3,9 @@
 //!
 //! Every default that a user may leave out is applied here and nowhere else.
 
+pub mod authority;
 pub mod catalogs;
+pub mod certificate;
 pub mod cluster;
 pub mod gateway;
 pub mod group;

@@ -86,6 +86,13 @@ pub fn cluster_revision(spec: &TrinoClusterSpec) -> Revision {
             catalog.trino_catalog = None;
         }
     }
+    if let Some(tls) = &mut spec.tls {
+        // What is off is as if it were not there; how long a certificate lasts restarts nothing.
+        tls.server = tls.server.take().filter(|server| server.enabled == Some(true));
+        tls.internal = tls.internal.take().filter(|internal| internal.enabled == Some(true));
+        tls.server.iter_mut().for_each(|server| server.duration = None);
+        tls.internal.iter_mut().for_each(|internal| internal.duration = None);
+    }
     if let Some(workers) = &mut spec.workers {
         // Without workers the coordinator runs the queries, so the step from or to 0 is another configuration.
         workers.replicas = workers.replicas.filter(|replicas| *replicas == 0);
@@ -143,11 +150,16 @@ mod tests {
             "{version: '476', workers: {}}",
             "{version: '476', paused: true, serving: Drained, clientUrl: 'https://{name}', service: {type: NodePort}, drain: {timeout: 1m}, verify: {timeout: 1m}}",
             "{version: '476', workers: {autoscaling: {maxReplicas: 3}, gracefulShutdown: {timeout: 1m}}}",
+            "{version: '476', tls: {server: {enabled: false, duration: 24h}, internal: {}}}",
         ] {
             assert_eq!(revision(same), base, "{same}");
         }
         assert_ne!(revision("{version: '476', workers: {replicas: 0}}"), base);
         assert_ne!(revision("{version: '476', workers: {template: {spec: {priorityClassName: high}}}}"), base);
+        let server = revision("{version: '476', tls: {server: {enabled: true}}}");
+        assert_ne!(server, base);
+        assert_eq!(revision("{version: '476', tls: {server: {enabled: true, duration: 24h}}}"), server);
+        assert_ne!(revision("{version: '476', tls: {server: {enabled: true}, internal: {enabled: true}}}"), server);
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! One cluster as the proxy deals with it: its connections, its health, and what is under way there. It lives as long
-//! as the cluster's address and CA stay the same, over all reloads of the table.
+//! as the cluster's address stays the same, over all reloads of the table, and over all CAs.
 
 use std::{
     sync::{
@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use http::{HeaderValue, Uri, uri::Scheme};
 use tokio::{
     sync::{Semaphore, watch},
@@ -40,6 +41,22 @@ pub(super) struct Origin {
     ca: Option<String>,
 }
 
+/// Its connections, and the CA that they trust.
+#[derive(Debug)]
+struct Link {
+    ca: Option<String>,
+    pool: Result<Arc<Pool>, connector::Error>,
+}
+
+impl Link {
+    fn new(Origin { address, ca }: Origin, settings: &Settings) -> Self {
+        let secure = *address.scheme() == Scheme::HTTPS;
+        let connector = Connector::new(secure, ca.as_deref(), settings.connect_timeout);
+        let pool = connector.map(|connector| Pool::new(connector, uri(&address), settings.shards + 1));
+        Self { ca, pool }
+    }
+}
+
 impl Origin {
     /// Where `cluster` of `table` is; none if its address cannot be used, which a compiled table rules out.
     pub(super) fn of(cluster: &Cluster, table: &RoutingTable) -> Option<Self> {
@@ -65,8 +82,8 @@ pub(super) struct Backend {
     pub prefix: String,
     /// The same as a header's value.
     pub prefix_value: HeaderValue,
-    origin: Origin,
-    pool: Result<Arc<Pool>, connector::Error>,
+    address: Address,
+    link: ArcSwap<Link>,
     /// It builds no URIs from forwarded headers: those in its pages are rewritten.
     rewritten: AtomicBool,
     /// A strategy looks at how many queries it has.
@@ -82,10 +99,8 @@ pub(super) struct Backend {
 
 impl Backend {
     pub(super) fn new(name: ClusterName, origin: Origin, settings: &Settings) -> Self {
-        let secure = *origin.address.scheme() == Scheme::HTTPS;
-        let pool = Connector::new(secure, origin.ca.as_deref(), settings.connect_timeout)
-            .map(|connector| Pool::new(connector, uri(&origin.address), settings.shards + 1));
-        let authority = origin.address.authority().as_str();
+        let address = origin.address.clone();
+        let authority = address.authority().as_str();
         Self {
             health: Health::default(),
             chains: Chains::default(),
@@ -95,8 +110,8 @@ impl Backend {
             prefix_value: HeaderValue::try_from(format!("/c/{name}")).expect("a cluster's name is a DNS label"),
             prefix: format!("/c/{name}"),
             name,
-            origin,
-            pool,
+            link: ArcSwap::from_pointee(Link::new(origin, settings)),
+            address,
             rewritten: AtomicBool::new(false),
             counted: AtomicBool::new(false),
             health_check: watch::Sender::new(None),
@@ -113,20 +128,31 @@ impl Backend {
         Self::new(name.parse().expect("a name"), origin, &Settings::default())
     }
 
-    pub(super) fn origin(&self) -> &Origin {
-        &self.origin
+    /// Whether `origin` is this one, whatever it trusts. What was trusted before and is no more has no connections left:
+    /// requests under way go on, and their connections close behind them.
+    pub(super) fn is_at(&self, origin: &Origin) -> bool {
+        self.address == origin.address
+    }
+
+    /// Trusts the CA of `origin` from now on. A certificate that is renewed, or its CA, is no reason to forget what is known
+    /// of the cluster.
+    pub(super) fn trust(&self, origin: Origin, settings: &Settings) {
+        if self.link.load().ca != origin.ca {
+            self.link.store(Arc::new(Link::new(origin, settings)));
+            self.health.recheck.notify_one();
+        }
     }
 
     pub(super) fn address(&self) -> &Address {
-        &self.origin.address
+        &self.address
     }
 
     /// Its connections.
     ///
     /// # Errors
     /// When its CA cannot be used.
-    pub(super) fn pool(&self) -> Result<&Arc<Pool>, connector::Error> {
-        self.pool.as_ref().map_err(Clone::clone)
+    pub(super) fn pool(&self) -> Result<Arc<Pool>, connector::Error> {
+        self.link.load().pool.clone()
     }
 
     /// Whether the URIs in its pages are rewritten, since it builds none from forwarded headers.
@@ -173,7 +199,7 @@ impl Backend {
     /// How its URIs become ones that lead through the gateway.
     pub(super) fn lead(&self, outside: &Outside) -> Lead {
         let to = format!("{}{}", outside.base(), self.prefix);
-        Lead { from: self.origin.address.to_string(), to }
+        Lead { from: self.address.to_string(), to }
     }
 
     /// Notes that a client's request went there.
@@ -219,7 +245,7 @@ impl Backend {
     pub(super) fn tidy(&self, shards: usize) {
         self.chains.age_out();
         self.tally.age_out();
-        if let Ok(pool) = &self.pool {
+        if let Ok(pool) = &self.link.load().pool {
             (0..=shards).for_each(|shard| pool.trim(Shard::new(shard)));
         }
     }

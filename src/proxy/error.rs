@@ -5,6 +5,7 @@
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
+use rustls::CertificateError;
 
 use super::meters::Outcome;
 use crate::{
@@ -163,8 +164,11 @@ impl Error {
             Self::Rejected(message) => message,
             Self::UnknownTransaction => "The cluster of this transaction is gone, and the transaction with it",
             Self::NoHealthyCluster => "no cluster is healthy; try again soon",
-            Self::AllFailed(_) | Self::Unavailable { .. } => "no cluster could take the query; try again soon",
-            Self::Unreachable { .. } => "the query's cluster cannot be reached; try again soon",
+            Self::AllFailed(error) => error.untrusted().unwrap_or("no cluster could take the query; try again soon"),
+            Self::Unavailable { .. } => "no cluster could take the query; try again soon",
+            Self::Unreachable { .. } => {
+                self.untrusted().unwrap_or("the query's cluster cannot be reached; try again soon")
+            }
             Self::Broken { .. } => "the query's cluster broke the connection",
             Self::Timeout { .. } => "the query's cluster did not answer in time",
             Self::ClientGone => "the request broke off",
@@ -176,6 +180,30 @@ impl Error {
             Self::EventCompressed => "events are sent without Content-Encoding",
             Self::EventsBusy => "too many events of this cluster are under way; try again soon",
         }
+    }
+
+    /// What is wrong with the certificate that the cluster shows, if that is why it cannot be reached.
+    fn untrusted(&self) -> Option<&'static str> {
+        let Self::Unreachable { source, .. } = self else { return None };
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&**source);
+        while let Some(error) = cause {
+            if let Some(rustls::Error::InvalidCertificate(fault)) = error.downcast_ref() {
+                return Some(match fault {
+                    CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                        "the query's cluster shows a certificate that has expired"
+                    }
+                    CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                        "the query's cluster shows a certificate for another name"
+                    }
+                    CertificateError::UnknownIssuer => "the query's cluster shows a certificate of an unknown CA",
+                    _ => "the query's cluster shows a certificate that is not valid",
+                });
+            }
+            // An I/O error says of what it wraps that it is itself.
+            let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+            cause = wrapped.map(|error| error as &(dyn std::error::Error + 'static)).or_else(|| error.source());
+        }
+        None
     }
 
     /// The whole response, but for what a failed query needs besides.

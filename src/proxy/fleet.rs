@@ -39,17 +39,20 @@ pub(super) struct Fleet {
 }
 
 impl Fleet {
-    /// The fleet of `router`. A cluster whose address and CA are those of `before` keeps its connections and its
-    /// health.
+    /// The fleet of `router`. A cluster whose address is that of `before` keeps its health, and its connections too if its
+    /// CA is the same.
     pub(super) fn new(router: Arc<Router>, before: Option<&Self>, settings: &Settings) -> Self {
         let table = router.table();
         let mut backends: HashMap<_, Arc<Backend>> = HashMap::new();
         for cluster in router.clusters() {
             let Some(origin) = Origin::of(cluster, table) else { continue };
-            let same =
-                before.and_then(|fleet| fleet.backend(cluster.name.as_str())).filter(|old| *old.origin() == origin);
-            let backend =
-                same.cloned().unwrap_or_else(|| Arc::new(Backend::new(cluster.name.clone(), origin, settings)));
+            let same = before.and_then(|fleet| fleet.backend(cluster.name.as_str())).filter(|old| old.is_at(&origin));
+            let backend = if let Some(same) = same {
+                same.trust(origin, settings);
+                same.clone()
+            } else {
+                Arc::new(Backend::new(cluster.name.clone(), origin, settings))
+            };
             backends.insert(cluster.name.clone(), backend);
         }
         for group in &table.groups {

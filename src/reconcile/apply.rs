@@ -137,6 +137,42 @@ impl Context {
         Ok(found)
     }
 
+    /// Writes `next` in the place of `found`, or anew where there is none. Whether it stands: it does not when somebody else
+    /// wrote since `found` was read, who then is to be read first.
+    ///
+    /// # Errors
+    /// [`Error::Foreign`] when the name is taken, [`Error::Leftover`] when an earlier owner's object has it,
+    /// [`Error::Api`] when the API server refuses.
+    pub(super) async fn write_secret(&self, found: Option<&Secret>, mut next: Secret) -> Result<bool, Error> {
+        let (name, namespace) = (next.name_any(), next.namespace().unwrap_or_default());
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &namespace);
+        let parameters = PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() };
+        let (verb, written) = if let Some(found) = found {
+            let desired = serde_json::to_value(&next).expect("a Secret is JSON");
+            owned::<Secret>(&desired, found.metadata.labels.as_ref(), &name)?;
+            let labels = next.metadata.labels.take().unwrap_or_default();
+            next.metadata = found.metadata.clone();
+            next.metadata.managed_fields = None;
+            next.metadata.labels.get_or_insert_default().extend(labels);
+            ("update", secrets.replace(&name, &parameters, &next).await)
+        } else {
+            ("create", secrets.create(&parameters, &next).await)
+        };
+        self.metrics.wrote("Secret", verb);
+        match written {
+            Ok(_) => {
+                info!(kind = "Secret", namespace, name, verb, "written");
+                Ok(true)
+            }
+            Err(kube::Error::Api(status))
+                if status.is_conflict() || status.is_already_exists() || status.is_not_found() =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(Error::api(format!("{verb} Secret {name:?}"))(error)),
+        }
+    }
+
     /// Deletes a Secret of Warren's own by its name, if it is there.
     pub(super) async fn delete_secret(&self, namespace: &str, name: &str) -> Result<(), Error> {
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
@@ -189,7 +225,7 @@ fn owned<K: kube::Resource<DynamicType = ()>>(
 
 /// Whether all that `desired` says stands in `live`: what others added does not matter, what they changed does. Empty maps
 /// and lists stand for nothing, and the API server may write a quantity in another way.
-fn covers(live: &Value, desired: &Value, key: &str) -> bool {
+pub(super) fn covers(live: &Value, desired: &Value, key: &str) -> bool {
     match (live, desired) {
         (Value::Object(live), Value::Object(desired)) => desired.iter().all(|(key, desired)| match live.get(key) {
             Some(live) => covers(live, desired, key),

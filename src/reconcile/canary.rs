@@ -10,7 +10,7 @@ use super::{
     cluster,
     context::{Context, whole_second},
     error::Error,
-    statement,
+    statement::{self, Coordinator},
 };
 use crate::{
     api::{CanaryBaseline, CanarySample, CanaryStage, CanaryStatus, Conditions, TrinoCluster, TrinoClusterGroup},
@@ -127,8 +127,8 @@ async fn sample(
 }
 
 async fn outcomes(context: &Context, cluster: &TrinoCluster) -> Option<Outcomes> {
-    let url = cluster::identity(cluster).coordinator_url();
-    work::outcomes(&String::from_utf8_lossy(&statement::read(context, &url, work::OUTCOMES).await.ok()?))
+    let at = Coordinator::of(cluster);
+    work::outcomes(&String::from_utf8_lossy(&statement::read(context, &at, work::OUTCOMES).await.ok()?))
 }
 
 fn progress(status: &CanaryStatus) -> Progress {

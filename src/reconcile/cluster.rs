@@ -24,7 +24,7 @@ use kube::{
 use super::{
     apply::Applied,
     assess::{self, Assessment},
-    catalog,
+    catalog, certificates,
     context::Context,
     drain,
     error::Error,
@@ -95,6 +95,7 @@ async fn bring_up(cluster: Arc<TrinoCluster>, context: &Context) -> Result<Actio
         Some(_) => context.event_token(|token| identity.events_secret(token)).await?,
         None => None,
     };
+    let certificates = certificates::settle(context, &cluster, &identity).await?;
     let applied = apply(context, objects).await?;
     workers::autoscale(context, &identity, &cluster.spec).await?;
     if hibernates {
@@ -102,25 +103,25 @@ async fn bring_up(cluster: Arc<TrinoCluster>, context: &Context) -> Result<Actio
     }
     let mut assessment = assess(&cluster, &applied, &context.index, was_verified(&cluster, &revision));
     let mut verification = cluster.status.as_ref().and_then(|status| status.verification.clone());
-    let mut again = RESYNC;
+    let mut again = certificates.again.unwrap_or(RESYNC);
     if assessment.phase == ClusterPhase::Verifying {
-        let (state, found) = verify::look(context, &cluster, &identity, assessment.settled).await?;
+        let (state, found) = verify::look(context, &cluster, assessment.settled).await?;
         verification = Some(found);
         (assessment, again) = match state {
-            Verified::Passed => (assess(&cluster, &applied, &context.index, true), RESYNC),
-            Verified::GoesOn(why) => (assessment.verifying(&why), verify::INTERVAL),
-            Verified::Overdue(why) => (assessment.unverified(&why), verify::PATIENCE),
+            Verified::Passed => (assess(&cluster, &applied, &context.index, true), again),
+            Verified::GoesOn(why) => (assessment.verifying(&why), verify::INTERVAL.min(again)),
+            Verified::Overdue(why) => (assessment.unverified(&why), verify::PATIENCE.min(again)),
         };
     } else if !assessment.was_ready {
         verification = None;
     }
-    let assessment = with_workers(assessment, &workers);
+    let assessment = with_certificates(with_workers(assessment, &workers), certificates.fault);
     let status = status_of(&cluster, &identity, &revision, &assessment, context.now());
-    let status = TrinoClusterStatus { verification, event_token, ..status };
+    let status = TrinoClusterStatus { verification, event_token, tls: certificates.status, ..status };
     if assessment.phase == ClusterPhase::Draining {
         // What is drained stays so until an edit.
         let over = is_drained(&cluster) || look(context, &cluster, &identity, status).await? != State::GoesOn;
-        return Ok(Action::requeue(if over && !workers.busy { RESYNC } else { drain::INTERVAL }));
+        return Ok(Action::requeue(if over && !workers.busy { again } else { drain::INTERVAL.min(again) }));
     }
     context.write_status(&*cluster, TrinoClusterStatus { draining: None, ..status }, &assessment.conditions).await?;
     if assessment.phase == ClusterPhase::Active {
@@ -182,6 +183,14 @@ fn with_workers(assessment: Assessment, workers: &Standing) -> Assessment {
         conditions = Conditions::Reconciling { serving: true, reason: "WorkersDraining", message: message.clone() };
     }
     Assessment { workers: counts, conditions, ..assessment }
+}
+
+/// The judgement, with what is wrong with a certificate that somebody else keeps. What served goes on serving by the last good
+/// one, as long as that is valid.
+fn with_certificates(assessment: Assessment, fault: Option<String>) -> Assessment {
+    let Some(message) = fault else { return assessment };
+    let serving = assessment.conditions.serves();
+    Assessment { conditions: Conditions::Stalled { serving, reason: "CertificateInvalid", message }, ..assessment }
 }
 
 /// Whether the drain that the spec asks for is over.
@@ -246,7 +255,7 @@ async fn apply(context: &Context, objects: ClusterObjects) -> Result<AppliedClus
         revision,
         service_account,
         config_maps,
-        service,
+        services,
         events,
         network_policies,
         disruption_budgets,
@@ -259,9 +268,8 @@ async fn apply(context: &Context, objects: ClusterObjects) -> Result<AppliedClus
     for config_map in config_maps {
         context.apply(config_map).await?;
     }
-    context.apply(service).await?;
-    if let Some(events) = events {
-        context.apply(events).await?;
+    for service in services.into_iter().chain(events) {
+        context.apply(service).await?;
     }
     for policy in network_policies {
         context.apply(policy).await?;
@@ -378,6 +386,7 @@ pub(super) async fn remove(context: &Context, namespace: &str, name: &str) -> Re
     context.delete_secret(namespace, &identity.worker_secret_name()).await?;
     context.delete_secret(namespace, &identity.spooling_secret_name()).await?;
     context.delete_secret(namespace, &identity.events_name()).await?;
+    certificates::remove(context, &identity).await?;
     Ok(left == 0)
 }
 

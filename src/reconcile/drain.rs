@@ -16,7 +16,8 @@ use super::{
     events::gateways_of,
     fetch::pod_url,
     index::{Watched, label},
-    proxies, statement,
+    proxies,
+    statement::{self, Coordinator},
 };
 use crate::{
     api::{DrainStatus, OldestQuery, ProxyGroup, ProxyMode, TrinoCluster, TrinoGateway},
@@ -68,9 +69,10 @@ pub(super) async fn look(
     let mut look = Look { gone: is_gone(context, identity, now, asked.abandonment), ..Look::default() };
     if !look.gone {
         ask_proxies(context, cluster, &gateways, (now, asked.abandonment), &mut look).await?;
-        ask_coordinator(context, identity, now, &mut look).await;
+        let at = Coordinator::of(cluster);
+        ask_coordinator(context, &at, now, &mut look).await;
         if look.listed.is_empty() && look.counted == 0 && look.blind.is_empty() {
-            ask_for_transactions(context, cluster, identity, &mut look).await?;
+            ask_for_transactions(context, cluster, &at, &mut look).await?;
         }
         if sees_no_queries(cluster) {
             look.blind.push("coordinator: it does not show Warren the queries of other users".to_owned());
@@ -204,9 +206,8 @@ fn take(look: &mut Look, report: &LiveReport, cluster: &str) -> Result<(), Strin
 }
 
 /// Asks the coordinator for its list of queries and for their number: access control may hide some from the list.
-async fn ask_coordinator(context: &Context, identity: &ClusterIdentity, now: Timestamp, look: &mut Look) {
-    let url = identity.coordinator_url();
-    let get = |path: &'static str| statement::read(context, &url, path);
+async fn ask_coordinator(context: &Context, at: &Coordinator, now: Timestamp, look: &mut Look) {
+    let get = |path: &'static str| statement::read(context, at, path);
     let (list, counts) = futures::join!(get(work::QUERIES), get(work::COUNTS));
     let list = list.map_err(|error| error.to_string()).and_then(|list| {
         work::unfinished(&list).map_err(|_| format!("its answer to {} cannot be read", work::QUERIES))
@@ -234,11 +235,11 @@ async fn ask_coordinator(context: &Context, identity: &ClusterIdentity, now: Tim
 async fn ask_for_transactions(
     context: &Context,
     cluster: &TrinoCluster,
-    identity: &ClusterIdentity,
+    at: &Coordinator,
     look: &mut Look,
 ) -> Result<(), Error> {
     let user = verify_terms(&cluster.spec)?.user;
-    let answer = statement::run(context, &identity.coordinator_url(), &user, TRANSACTIONS, TRANSACTIONS_DEADLINE).await;
+    let answer = statement::run(context, at, &user, TRANSACTIONS, TRANSACTIONS_DEADLINE).await;
     match answer {
         Ok(answer) => look.transactions = answer.rows.len(),
         Err(fault) => look.blind.push(format!("coordinator: its open transactions are unknown: {fault}")),

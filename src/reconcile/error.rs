@@ -2,9 +2,12 @@
 
 use kube::runtime::finalizer;
 
+use super::issue::IssueError;
 use crate::{
     api::Conditions,
-    desired::{InvalidField, catalogs::CatalogError, cluster, proxy_group},
+    desired::{
+        InvalidField, authority::CA_SECRET, catalogs::CatalogError, certificate::Unreadable, cluster, proxy_group,
+    },
     routing::TableError,
 };
 
@@ -60,6 +63,17 @@ pub enum Error {
         #[source]
         source: kube::Error,
     },
+    /// No certificate can be made.
+    #[error(transparent)]
+    Issue(#[from] IssueError),
+    /// The CA's Secret is not what Warren made.
+    #[error(
+        "Secret {CA_SECRET:?} in namespace {0:?} cannot be read: {1}; delete it to have a new CA made, which nobody trusts yet"
+    )]
+    AuthorityUnreadable(String, Unreadable),
+    /// A Secret has been written by others again and again.
+    #[error("Secret {0:?} is written by somebody else, too")]
+    Contended(String),
     /// What is being removed is not gone yet; its going wakes the reconciler.
     #[error("waiting for what belongs to this object to be gone")]
     StillThere,
@@ -104,6 +118,7 @@ impl Error {
             | Self::Field(_)
             | Self::Table(_)
             | Self::Foreign { .. }
+            | Self::AuthorityUnreadable(..)
             | Self::Rendered(..)
             | Self::Incomplete(_) => Class::Invalid,
             Self::Leftover { .. } | Self::StillThere | Self::StillDraining => Class::Waiting,
@@ -113,7 +128,7 @@ impl Error {
             Self::Api { source: kube::Error::Api(status), .. } if status.is_forbidden() || status.is_invalid() => {
                 Class::Invalid
             }
-            Self::Api { .. } | Self::Finalizer(_) => Class::Transient,
+            Self::Api { .. } | Self::Finalizer(_) | Self::Issue(_) | Self::Contended(_) => Class::Transient,
         }
     }
 
@@ -125,6 +140,9 @@ impl Error {
             Self::Table(_) => "InvalidRoutingTable",
             Self::Foreign { .. } => "NameTaken",
             Self::Leftover { .. } => "LeftoverBeingRemoved",
+            Self::AuthorityUnreadable(..) => "AuthorityUnreadable",
+            Self::Issue(_) => "CertificateNotIssued",
+            Self::Contended(_) => "SecretContended",
             Self::StillThere => "Terminating",
             Self::StillDraining => "Draining",
             Self::Gone => "Gone",

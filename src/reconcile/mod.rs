@@ -8,6 +8,7 @@ mod assess;
 mod backoff;
 mod canary;
 mod catalog;
+mod certificates;
 mod cluster;
 mod context;
 mod drain;
@@ -17,6 +18,7 @@ mod fetch;
 mod gateway;
 mod group;
 mod index;
+mod issue;
 mod malformed;
 mod metrics;
 mod nodes;
@@ -51,8 +53,9 @@ use tracing::{debug, info, warn};
 use self::{backoff::Backoff, context::Context, index::Watched, status::HasStatus};
 pub use self::{
     error::{Class, Error},
-    fetch::{Fetch, FetchError, over_http},
+    fetch::{Fetch, FetchError, Trust, over_http},
     index::Scope,
+    issue::IssueError,
     metrics::Metrics,
     nodes::TAINTS,
     readiness::Readiness,

@@ -4,13 +4,20 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, uri::PathAndQuery};
+use http::{HeaderValue, Method, Request, StatusCode, uri::PathAndQuery};
 use serde_json::Value;
 
-use super::{context::Context, fetch::FetchError};
-use crate::trino::{
-    page::{Page, at_the_coordinator},
-    work,
+use super::{
+    context::Context,
+    fetch::{FetchError, Trust},
+};
+use crate::{
+    api::TrinoCluster,
+    desired::cluster::server,
+    trino::{
+        page::{Page, at_the_coordinator},
+        work,
+    },
 };
 
 /// By this one finds the queries, in Trino's UI or for a resource group of their own.
@@ -44,25 +51,55 @@ pub(super) enum Fault {
     Failed { name: String, message: String },
 }
 
-/// Reads `path` of the coordinator whose address is `url`, as Warren's own user.
-pub(super) async fn read(context: &Context, url: &str, path: &str) -> Result<Bytes, FetchError> {
-    let request = Request::get(format!("{url}{path}")).header("x-trino-user", work::USER).body(Bytes::new());
+/// Where a coordinator is, and who is believed to be it.
+#[derive(Clone, Debug)]
+pub(super) struct Coordinator {
+    url: String,
+    /// None where it speaks plain HTTP.
+    trust: Option<Trust>,
+}
+
+impl Coordinator {
+    /// That of a cluster, by what its status says of its certificate.
+    pub(super) fn of(cluster: &TrinoCluster) -> Self {
+        let identity = super::cluster::identity(cluster);
+        let url = identity.coordinator_url(&cluster.spec);
+        let trust = server(&cluster.spec).map(|_| {
+            let known = cluster.status.as_ref().and_then(|status| status.tls.as_ref()?.server.as_ref());
+            Trust { ca: known.map(|known| known.ca.clone()).unwrap_or_default(), name: None }
+        });
+        Self { url, trust }
+    }
+
+    fn request(&self, method: Method, path: &str, user: &str, body: Bytes) -> http::Result<Request<Bytes>> {
+        let request = Request::builder().method(method).uri(format!("{}{path}", self.url));
+        let mut request = request.header("x-trino-user", user).body(body)?;
+        if let Some(trust) = &self.trust {
+            request.extensions_mut().insert(trust.clone());
+        }
+        Ok(request)
+    }
+}
+
+/// Reads `path` of a coordinator, as Warren's own user.
+pub(super) async fn read(context: &Context, coordinator: &Coordinator, path: &str) -> Result<Bytes, FetchError> {
+    let request = coordinator.request(Method::GET, path, work::USER, Bytes::new());
     (context.fetch)(request.expect("a cluster's name stands in URLs as it is")).await
 }
 
-/// Runs `sql` at the coordinator whose address is `url`, as `user`.
+/// Runs `sql` at a coordinator, as `user`.
 pub(super) async fn run(
     context: &Context,
-    url: &str,
+    coordinator: &Coordinator,
     user: &str,
     sql: &str,
     deadline: Duration,
 ) -> Result<Answer, Fault> {
     let mut next = None;
-    let ended = tokio::time::timeout(deadline, follow(context, url, user, sql, &mut next)).await;
+    let ended = tokio::time::timeout(deadline, follow(context, coordinator, user, sql, &mut next)).await;
     if let Some(page) = next {
         // Trino gives it up by itself where this does not reach it.
-        let _ = ask(context, url, user, Method::DELETE, page.as_str(), Bytes::new()).await;
+        let _ = ask(context, coordinator, user, Method::DELETE, page.as_str(), Bytes::new()).await;
     }
     ended.unwrap_or(Err(Fault::Deadline(deadline)))
 }
@@ -70,13 +107,13 @@ pub(super) async fn run(
 /// Follows the pages; `next` is there while the query may run.
 async fn follow(
     context: &Context,
-    url: &str,
+    coordinator: &Coordinator,
     user: &str,
     sql: &str,
     next: &mut Option<PathAndQuery>,
 ) -> Result<Answer, Fault> {
     let mut rows = Vec::new();
-    let mut body = ask(context, url, user, Method::POST, "/v1/statement", sql.to_owned().into()).await?;
+    let mut body = ask(context, coordinator, user, Method::POST, "/v1/statement", sql.to_owned().into()).await?;
     loop {
         let no_page = || Fault::Unreachable("what it answers is no page of a query".to_owned());
         let page: Page = serde_json::from_slice(&body).map_err(|_| no_page())?;
@@ -87,21 +124,21 @@ async fn follow(
         rows.extend(page.data.into_iter().take(MOST_ROWS - rows.len()));
         let Some(uri) = page.next_uri else { return Ok(Answer { id: page.id, rows }) };
         let target = next.insert(at_the_coordinator(&uri, "").ok_or_else(no_page)?);
-        body = ask(context, url, user, Method::GET, target.as_str(), Bytes::new()).await?;
+        body = ask(context, coordinator, user, Method::GET, target.as_str(), Bytes::new()).await?;
     }
 }
 
 async fn ask(
     context: &Context,
-    url: &str,
+    coordinator: &Coordinator,
     user: &str,
     method: Method,
     path: &str,
     body: Bytes,
 ) -> Result<Bytes, Fault> {
-    let request = Request::builder().method(method).uri(format!("{url}{path}"));
-    let request = request.header("x-trino-user", user).header("x-trino-source", SOURCE).body(body);
-    let request = request.map_err(|error| Fault::Unreachable(error.to_string()))?;
+    let request = coordinator.request(method, path, user, body);
+    let mut request = request.map_err(|error| Fault::Unreachable(error.to_string()))?;
+    request.headers_mut().insert("x-trino-source", HeaderValue::from_static(SOURCE));
     (context.fetch)(request).await.map_err(|fault| match fault {
         FetchError::Status(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => Fault::Credentials,
         fault => Fault::Unreachable(fault.to_string()),

@@ -10,11 +10,11 @@ use serde_json::Value;
 use super::{
     context::{Context, whole_second},
     error::Error,
-    statement::{self, Fault},
+    statement::{self, Coordinator, Fault},
 };
 use crate::{
     api::{TrinoCluster, VerificationStatus},
-    desired::{VerifyTerms, cluster::ClusterIdentity, verify_terms},
+    desired::{VerifyTerms, verify_terms},
     lifecycle::verify::{Look, State, Terms, is_good, judge, unless_overdue},
     trino::work,
 };
@@ -39,7 +39,6 @@ const CATALOGS: &str = "SELECT catalog_name FROM system.metadata.catalogs";
 pub(super) async fn look(
     context: &Context,
     cluster: &TrinoCluster,
-    identity: &ClusterIdentity,
     settled: bool,
 ) -> Result<(State, VerificationStatus), Error> {
     let VerifyTerms { workers, catalogs, timeout, queries, user } = verify_terms(&cluster.spec)?;
@@ -48,14 +47,14 @@ pub(super) async fn look(
     let before = cluster.status.as_ref().and_then(|status| status.verification.clone());
     let before = before.filter(|before| before.passed_at.is_none());
     let since = before.as_ref().map_or(begun, |before| before.since.0);
-    let url = identity.coordinator_url();
-    let (look, sees_queries) = coordinator(context, &url, &user, settled).await;
+    let at = Coordinator::of(cluster);
+    let (look, sees_queries) = coordinator(context, &at, &user, settled).await;
     let known = before.and_then(|before| Some(before.good_since?.0));
     let good_since = is_good(&terms, &look).then(|| known.unwrap_or(begun));
     let mut state = judge(&terms, since, good_since.unwrap_or(begun), &look, begun);
     if state == State::Passed
         && !matches!(look, Look::AsksForCredentials { .. })
-        && let Some(fault) = first_fault(context, &url, &user, &queries).await
+        && let Some(fault) = first_fault(context, &at, &user, &queries).await
     {
         state = unless_overdue(&terms, since, fault, context.now());
     }
@@ -66,18 +65,18 @@ pub(super) async fn look(
 }
 
 /// Asks the coordinator for its workers and its catalogs, and whether Warren sees the queries of others there.
-async fn coordinator(context: &Context, url: &str, user: &str, settled: bool) -> (Look, Option<bool>) {
+async fn coordinator(context: &Context, at: &Coordinator, user: &str, settled: bool) -> (Look, Option<bool>) {
     let answered = async {
-        let ask = async |sql| statement::run(context, url, user, sql, QUESTION).await.map_err(|fault| (sql, fault));
+        let ask = async |sql| statement::run(context, at, user, sql, QUESTION).await.map_err(|fault| (sql, fault));
         let workers = ask(WORKERS).await?;
         let catalogs = ask(CATALOGS).await?;
         ask(TASK).await?;
         let names = |row: Vec<Value>| row.into_iter().next()?.as_str().map(str::to_owned);
         let catalogs = catalogs.rows.into_iter().filter_map(names).collect();
-        Ok((Look::Answered { workers: workers.rows.len(), watched: watched(context, url).await, catalogs }, workers.id))
+        Ok((Look::Answered { workers: workers.rows.len(), watched: watched(context, at).await, catalogs }, workers.id))
     };
     match answered.await {
-        Ok((look, query)) => (look, sees(context, url, &query).await),
+        Ok((look, query)) => (look, sees(context, at, &query).await),
         Err((_, Fault::Credentials)) => (Look::AsksForCredentials { settled }, None),
         // Until the first worker has joined, a query waits.
         Err((_, Fault::Deadline(_))) => (Look::Failed("its workers have not joined yet".to_owned()), None),
@@ -86,19 +85,19 @@ async fn coordinator(context: &Context, url: &str, user: &str, settled: bool) ->
 }
 
 /// For how long the coordinator's failure detector has watched each worker; none where it does not tell.
-async fn watched(context: &Context, url: &str) -> Option<Vec<Duration>> {
-    work::watched(&statement::read(context, url, work::WATCHED).await.ok()?).ok()
+async fn watched(context: &Context, at: &Coordinator) -> Option<Vec<Duration>> {
+    work::watched(&statement::read(context, at, work::WATCHED).await.ok()?).ok()
 }
 
 /// Whether the list of queries that Warren is shown holds one of another user; none if it cannot be read.
-async fn sees(context: &Context, url: &str, query: &str) -> Option<bool> {
-    work::lists(&statement::read(context, url, work::QUERIES).await.ok()?, query).ok()
+async fn sees(context: &Context, at: &Coordinator, query: &str) -> Option<bool> {
+    work::lists(&statement::read(context, at, work::QUERIES).await.ok()?, query).ok()
 }
 
 /// What is wrong with the first of the user's queries that does not end well.
-async fn first_fault(context: &Context, url: &str, user: &str, queries: &[String]) -> Option<String> {
+async fn first_fault(context: &Context, at: &Coordinator, user: &str, queries: &[String]) -> Option<String> {
     for (index, sql) in queries.iter().enumerate() {
-        if let Err(fault) = statement::run(context, url, user, sql, QUERY).await {
+        if let Err(fault) = statement::run(context, at, user, sql, QUERY).await {
             return Some(format!("verify.queries[{index}] fails: {fault}"));
         }
     }

@@ -22,7 +22,7 @@ use super::{
     cluster::is_drained,
     context::{Context, FIELD_MANAGER},
     error::Error,
-    fetch::pod_url,
+    fetch::{Trust, pod_url, secure_pod_url},
     index::{Watched, label},
 };
 use crate::{
@@ -30,8 +30,8 @@ use crate::{
     desired::{
         Rendered, Revision,
         cluster::{
-            ClusterIdentity, WORKER_USER_KEY, autoscaler, autoscaling, drains, first_workers, shutdown_timeout,
-            worker_replicas,
+            ClusterIdentity, WORKER_USER_KEY, autoscaler, autoscaling, drains, first_workers, internal,
+            shutdown_timeout, worker_replicas,
         },
         labels::{CLUSTER, COMPONENT, DELETION_COST, LEAVING_SINCE, REVISION, START_WORKERS, component},
     },
@@ -40,7 +40,7 @@ use crate::{
         workers::{Asked, Plan, State, Worker, plan},
     },
     trino::{
-        HTTP_PORT,
+        HTTP_PORT, HTTPS_PORT,
         worker::{STATE, WorkerState, can_drain},
     },
 };
@@ -141,7 +141,7 @@ pub(super) async fn settle(
     let pods = pods.into_iter().filter(|pod| label(&**pod, COMPONENT) == Some(component::WORKER));
     let (ending, pods): (Vec<_>, Vec<_>) = pods.partition(|pod| pod.metadata.deletion_timestamp.is_some());
     let overdue: Vec<_> = ending.iter().filter(|pod| is_overdue(pod, timeout, now)).collect();
-    let direct = Standing { busy: hurry(context, identity, &overdue).await? > 0, ..direct };
+    let direct = Standing { busy: hurry(context, cluster, &overdue).await? > 0, ..direct };
     let deployment = Deployment::named(&context.index, &identity.namespace, &identity.worker_name());
     let Some(replicas) = deployment.and_then(|deployment| in_hand(cluster, revision, rendered, &deployment)) else {
         return Ok(direct);
@@ -150,7 +150,7 @@ pub(super) async fn settle(
     if pods.len() <= asked.wanted && !pods.iter().any(|pod| leaving(pod).is_some()) {
         return Ok(direct);
     }
-    let (workers, faults) = look(context, &pods).await;
+    let (workers, faults) = look(context, cluster, &pods).await;
     let plan = plan(&asked, &workers, now);
     let faults = [faults, act(context, cluster, identity, &pods, &workers, &plan).await?].concat();
     Ok(Standing {
@@ -174,7 +174,9 @@ fn in_hand(cluster: &TrinoCluster, revision: &Revision, rendered: &Rendered, wor
 }
 
 /// What the pods and the workers in them say; those that stay and were never told to go are not asked.
-async fn look(context: &Context, pods: &[Arc<Pod>]) -> (Vec<Worker>, Vec<String>) {
+async fn look(context: &Context, cluster: &TrinoCluster, pods: &[Arc<Pod>]) -> (Vec<Worker>, Vec<String>) {
+    let trust = trust(cluster);
+    let trust = trust.as_ref();
     let asked = futures::stream::iter(pods.iter().cloned()).map(|pod| async move {
         if !runs(&pod) {
             return (pod, State::Idle, None);
@@ -182,7 +184,7 @@ async fn look(context: &Context, pods: &[Arc<Pod>]) -> (Vec<Worker>, Vec<String>
         if leaving(&pod).is_none() {
             return (pod, State::Unknown, None);
         }
-        match ask(context, &pod, None).await.map(|answer| WorkerState::read(&answer)) {
+        match ask(context, &pod, trust, None).await.map(|answer| WorkerState::read(&answer)) {
             Ok(Some(WorkerState::Active)) => (pod, State::Active, None),
             Ok(Some(WorkerState::Draining)) => (pod, State::Draining, None),
             Ok(Some(WorkerState::Drained)) => (pod, State::Drained, None),
@@ -236,12 +238,13 @@ async fn act(
     if plan.drain.is_empty() && plan.back.is_empty() {
         return Ok(Vec::new());
     }
-    let user = user(context, identity).await?;
+    let (user, trust) = (user(context, identity).await?, trust(cluster));
+    let trust = trust.as_ref();
     let mut faults = Vec::new();
     for (name, state) in plan.drain.iter().map(|name| (name, WorkerState::Draining)) {
         let Some(pod) = named(name) else { continue };
         info!(worker = name, "told to drain");
-        let told = ask(context, pod, Some((state, user.clone()))).await;
+        let told = ask(context, pod, trust, Some((state, user.clone()))).await;
         faults.extend(told.err().map(|fault| format!("{name}: {fault}")));
     }
     for name in &plan.back {
@@ -249,7 +252,7 @@ async fn act(
         let state = workers.iter().find(|worker| worker.name == *name).map(|worker| worker.state);
         info!(worker = name, "taken back");
         if !matches!(state, Some(State::Active | State::Idle)) {
-            let told = ask(context, pod, Some((WorkerState::Active, user.clone()))).await;
+            let told = ask(context, pod, trust, Some((WorkerState::Active, user.clone()))).await;
             if let Err(fault) = told {
                 faults.push(format!("{name}: {fault}"));
                 continue;
@@ -270,10 +273,25 @@ async fn user(context: &Context, identity: &ClusterIdentity) -> Result<Option<He
     }))
 }
 
+/// Who is believed to be a worker of the cluster; none where they speak plain HTTP.
+fn trust(cluster: &TrinoCluster) -> Option<Trust> {
+    let known = cluster.status.as_ref().and_then(|status| status.tls.as_ref()?.internal.as_ref());
+    let ca = known.map(|known| known.ca.clone()).unwrap_or_default();
+    internal(&cluster.spec).then(|| Trust { ca, name: Some(super::cluster::identity(cluster).worker_host()) })
+}
+
 /// Asks a worker for its state, or for another one.
-async fn ask(context: &Context, pod: &Pod, set: Option<(WorkerState, Option<HeaderValue>)>) -> Result<Bytes, String> {
+async fn ask(
+    context: &Context,
+    pod: &Pod,
+    trust: Option<&Trust>,
+    set: Option<(WorkerState, Option<HeaderValue>)>,
+) -> Result<Bytes, String> {
     let address = pod.status.as_ref().and_then(|status| status.pod_ip.as_deref()).ok_or("it has no address")?;
-    let request = Request::builder().uri(pod_url(address, HTTP_PORT, STATE));
+    let request = match trust {
+        None => Request::builder().uri(pod_url(address, HTTP_PORT, STATE)),
+        Some(trust) => Request::builder().uri(secure_pod_url(address, HTTPS_PORT, STATE)).extension(trust.clone()),
+    };
     let request = match set {
         None => request.body(Bytes::new()),
         Some((state, user)) => {
@@ -299,14 +317,15 @@ async fn annotate(context: &Context, pod: &Pod, annotations: &Value) -> Result<(
 
 /// Ends the waiting of the hooks of pods that are being removed and had their time before; how many there are. A shorter grace
 /// period would not do: a kubelet lets the hook run on.
-async fn hurry(context: &Context, identity: &ClusterIdentity, overdue: &[&Arc<Pod>]) -> Result<usize, Error> {
+async fn hurry(context: &Context, cluster: &TrinoCluster, overdue: &[&Arc<Pod>]) -> Result<usize, Error> {
     if overdue.is_empty() {
         return Ok(0);
     }
-    let user = user(context, identity).await?;
+    let user = user(context, &super::cluster::identity(cluster)).await?;
+    let trust = trust(cluster);
     for pod in overdue {
         // Who does not answer is deaf to its hook too, which then ends by itself.
-        if let Err(fault) = ask(context, pod, Some((WorkerState::ShuttingDown, user.clone()))).await {
+        if let Err(fault) = ask(context, pod, trust.as_ref(), Some((WorkerState::ShuttingDown, user.clone()))).await {
             debug!(worker = pod.name_any(), fault, "cannot be hurried");
         }
     }

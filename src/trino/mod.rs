@@ -19,3 +19,6 @@ pub use release::release;
 
 /// The port on which coordinator and workers speak HTTP, as in the official image.
 pub const HTTP_PORT: i32 = 8080;
+
+/// The port on which they speak HTTPS, where they do: Trino's own default (476).
+pub const HTTPS_PORT: i32 = 8443;

@@ -139,6 +139,47 @@ answers() { # URL SQL WORDS [SECRET]
 # Queries run in this resource group.
 grouped() { query "SELECT DISTINCT resource_group_id[1] FROM system.runtime.queries WHERE state = 'RUNNING'" "$1"; } # GROUP
 
+# All nodes of the cluster speak HTTPS with each other, by the addresses that Trino makes certificates for, and with proxies.
+encrypted() { # GROUP NODES
+  local url
+  query "SELECT count(*) FROM system.runtime.nodes WHERE state = 'active' AND http_uri LIKE 'https://%.ip:8443'" "$2"
+  url=$(k get configmap gw-routing -o json | jq -r '.data["routing-table.json"] | fromjson | .groups[].clusters[].url')
+  [ "$url" = "https://$(names "$1" Active)-coordinator.$NAMESPACE.svc:8443" ] || no "the table leads to $url"
+}
+
+# The serial number of the certificate that a Deployment's pods show, as the wire has it.
+shown() ( # DEPLOYMENT
+  local dir port
+  dir=$(mktemp -d)
+  k port-forward "deployment/$1" :8443 >"$dir/forward" 2>&1 &
+  # shellcheck disable=SC2064 # the values of now
+  trap "kill $! 2>/dev/null; rm -r '$dir'" EXIT
+  for _ in {1..100}; do
+    port=$(sed -n 's/^Forwarding from 127.0.0.1:\([0-9]*\) .*/\1/p' "$dir/forward" | head -n 1)
+    [ -z "$port" ] || break
+    sleep 0.1
+  done
+  [ -n "$port" ] || no "no way to $1: $(cat "$dir/forward")"
+  openssl s_client -connect "127.0.0.1:$port" </dev/null 2>/dev/null | openssl x509 -noout -serial
+)
+
+# Renews the certificate of a component of the group's one cluster, while queries are answered all along.
+renews() { # GROUP COMPONENT SECONDS
+  local cluster name before now deadline
+  cluster=$(names "$1" Active)
+  name=$cluster-$2
+  deadline=$((SECONDS + $3))
+  before=$(shown "$name")
+  k delete secret "$name-tls"
+  k annotate --overwrite trinocluster "$cluster" "test/renew=$2-$SECONDS" # looked at at once
+  until now=$(shown "$name") && [ "$now" != "$before" ]; do
+    nations
+    ((SECONDS < deadline)) || no "$name still shows $before after $3 s"
+  done
+  echo "$name: $before, then $now, after $((SECONDS - deadline + $3)) s"
+  for _ in 1 2 3 4 5; do nations; done
+}
+
 nations() { query 'SELECT count(*) FROM tpch.tiny.nation' 25; }
 
 absent() { # OBJECT

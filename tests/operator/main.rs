@@ -15,6 +15,7 @@ mod proxies;
 mod scene;
 mod server;
 mod stale;
+mod tls;
 mod verify;
 mod workers;
 

@@ -9,7 +9,10 @@ use bytes::Bytes;
 use http::{Method, Request};
 use k8s_openapi::api::core::v1::Secret;
 use serde_json::{Value, json};
-use warren::reconcile::{Fetch, FetchError};
+use warren::{
+    desired::certificate::fault,
+    reconcile::{Fetch, FetchError, Trust},
+};
 
 use crate::{server::Server, table};
 
@@ -128,6 +131,11 @@ impl Scene {
             return Err(FetchError::Failed("connection refused".into()));
         }
         let header = |name: &str| request.headers().get(name).map(|value| value.to_str().expect("text"));
+        if request.uri().scheme_str() == Some("https")
+            && let Some(fault) = refused(server, request)
+        {
+            return Err(FetchError::Failed(fault));
+        }
         if let Some(address) = url.strip_suffix(":9090/v1/queries") {
             let secret = serde_json::from_value(server.get("secrets", "edge-proxy").expect("there"));
             let secret: Secret = secret.expect("a Secret");
@@ -135,8 +143,10 @@ impl Scene {
             assert_eq!(header("authorization"), Some(&*format!("Bearer {token}")));
             return Ok(report(server, &state, address.trim_start_matches("http://")).to_string());
         }
-        if let Some(address) = url.strip_suffix(":8080/v1/info/state") {
-            let address = address.trim_start_matches("http://");
+        let worker = url.strip_suffix("/v1/info/state").and_then(|worker| worker.split_once("://"));
+        if let Some((scheme, address)) = worker {
+            let port = if scheme == "https" { ":8443" } else { ":8080" };
+            let address = address.strip_suffix(port).expect("a worker's port");
             if request.method() == "PUT" {
                 let asked: String = serde_json::from_slice(request.body()).expect("a state");
                 assert!(users(server).contains(&header("x-trino-user").expect("a user").to_owned()));
@@ -215,6 +225,17 @@ impl State {
         };
         json!({"id": VERIFICATION, "data": rows})
     }
+}
+
+/// Why who asks refuses the certificate that it is shown; none if it does not. Pods show what their Secrets hold now.
+fn refused(server: &Server, request: &Request<Bytes>) -> Option<String> {
+    let trust = request.extensions().get::<Trust>().expect("who asks by https says whom it trusts");
+    let name = trust.name.as_deref().unwrap_or_else(|| request.uri().host().expect("a host"));
+    let secret = format!("{}-tls", name.split('.').next().expect("a label"));
+    let secret = server.get("secrets", &secret).or_else(|| server.get("secrets", "kept")).expect("a certificate");
+    let secret: Secret = serde_json::from_value(secret).expect("a Secret");
+    let chain = String::from_utf8(secret.data.expect("data")["tls.crt"].0.clone()).expect("PEM");
+    fault(&chain, &trust.ca, name, server.now())
 }
 
 /// Those who may set the state of a worker, each of its own cluster's.

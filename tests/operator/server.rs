@@ -435,7 +435,11 @@ impl State {
                 if body["metadata"]["resourceVersion"] != object["metadata"]["resourceVersion"] {
                     return failure(StatusCode::CONFLICT, "Conflict");
                 }
-                object["status"] = body["status"].clone();
+                if target.subresource.is_none() {
+                    object = body;
+                } else {
+                    object["status"] = body["status"].clone();
+                }
                 (StatusCode::OK, self.store(key, object))
             }
             ("PATCH", Some(mut object)) if content_type.contains("json-patch") => {

@@ -7,7 +7,7 @@ use http::Response;
 use http_body_util::Full;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair};
 use rustls::{
     ServerConfig,
     crypto::ring,
@@ -21,11 +21,21 @@ use crate::gateway::{Gateway, body, settings};
 
 /// A CA, in PEM, and the address of a coordinator with a certificate of it for `localhost`.
 async fn coordinator() -> (String, String) {
+    showing("localhost", 2100).await
+}
+
+/// The same, with a certificate for `name` that ends in `year`.
+async fn showing(name: &str, year: i32) -> (String, String) {
     let mut ca = CertificateParams::new([]).unwrap();
+    // Each its own name: of two CAs of one name, a certificate of the other is told as a wrong signature.
+    ca.distinguished_name = DistinguishedName::new();
+    ca.distinguished_name.push(DnType::CommonName, format!("CA {:x}", rand::random::<u64>()));
     ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let ca = CertifiedIssuer::self_signed(ca, KeyPair::generate().unwrap()).unwrap();
     let key = KeyPair::generate().unwrap();
-    let certificate = CertificateParams::new(["localhost".to_owned()]).unwrap().signed_by(&key, &ca).unwrap();
+    let mut certificate = CertificateParams::new([name.to_owned()]).unwrap();
+    certificate.not_after = rcgen::date_time_ymd(year, 1, 1);
+    let certificate = certificate.signed_by(&key, &ca).unwrap();
     let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
@@ -77,4 +87,55 @@ async fn a_coordinator_is_trusted_by_the_ca_of_the_table_and_by_no_other() {
     let red = gateway.unhealthy("red").await;
     assert!(red.contains("its CA certificate cannot be used"), "{red}");
     assert_eq!(body(gateway.get("/c/blue/v1/info").await).await, r#"{"starting":false}"#);
+}
+
+#[tokio::test]
+async fn a_certificate_for_another_name_or_an_expired_one_is_refused_and_the_client_is_told() {
+    let (named, (expired, late)) = (showing("elsewhere", 2100).await, showing("localhost", 2001).await);
+    let ((other_ca, _), (_, unknown)) = (coordinator().await, coordinator().await);
+    let table = json!({
+        "groups": [{"name": "adhoc", "clusters": [
+            {"name": "blue", "url": named.1, "ca": "named"},
+            {"name": "green", "url": late, "ca": "expired"},
+            {"name": "red", "url": unknown, "ca": "other"},
+        ]}],
+        "routing": {"default": {"group": "adhoc"}},
+        "certificates": {"named": named.0, "expired": expired, "other": other_ca},
+    });
+    let gateway = Gateway::with(settings(), Some(table)).await;
+    for (cluster, reason, told) in [
+        ("blue", "not valid for name", "shows a certificate for another name"),
+        ("green", "expired", "shows a certificate that has expired"),
+        ("red", "UnknownIssuer", "shows a certificate of an unknown CA"),
+    ] {
+        let health = gateway.unhealthy(cluster).await;
+        assert!(health.contains("invalid peer certificate") && health.contains(reason), "{health}");
+        let answer = body(gateway.get(&format!("/c/{cluster}/v1/info")).await).await;
+        assert!(answer.contains(told), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn another_ca_of_a_cluster_takes_effect_at_once_and_what_is_known_of_the_cluster_stays() {
+    let (ca, url) = coordinator().await;
+    let (next_ca, _) = coordinator().await;
+    let trusting = |ca: &str| {
+        json!({
+            "groups": [{"name": "adhoc", "clusters": [{"name": "blue", "url": url, "ca": "its"}]}],
+            "routing": {"default": {"group": "adhoc"}},
+            "certificates": {"its": ca},
+        })
+    };
+    // The check that a new CA brings about is the only one for an hour.
+    let mut settings = settings();
+    settings.health.failures = 1;
+    let gateway = Gateway::with(settings, Some(trusting(&ca))).await;
+    gateway.healthy("blue").await;
+    gateway.reload(trusting(&format!("{ca}{next_ca}"))).await;
+    assert_eq!(gateway.cluster("blue")["health"], "healthy", "no request waits for another check");
+    assert_eq!(body(gateway.get("/c/blue/v1/info").await).await, r#"{"starting":false}"#);
+    gateway.reload(trusting(&next_ca)).await;
+    let answer = body(gateway.get("/c/blue/v1/info").await).await;
+    assert!(answer.contains("a certificate of an unknown CA"), "{answer}");
+    gateway.unhealthy("blue").await;
 }

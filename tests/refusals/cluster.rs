@@ -48,6 +48,30 @@ const REFUSED: &[Refusal] = &[
         because: "Unsupported value: \"Paused\": supported values: \"Active\", \"Drained\"",
     },
     Refusal {
+        case: "a certificate that does not last",
+        object: "spec: {version: '476', tls: {server: {enabled: true, duration: 9m}}}",
+        field: "spec.tls.server.duration",
+        because: "spec.tls.server.duration must be a number and a unit, such as 720h, from 10m to 87600h: a renewed certificate takes some minutes to reach Trino",
+    },
+    Refusal {
+        case: "two certificates",
+        object: "spec: {version: '476', tls: {server: {enabled: true, secretRef: {name: a}, certManager: {issuerRef: {name: b}}}}}",
+        field: "spec.tls.server",
+        because: "spec.tls.server: give secretRef or certManager, not both: one certificate is served",
+    },
+    Refusal {
+        case: "a duration of a certificate that somebody else keeps",
+        object: "spec: {version: '476', tls: {server: {enabled: true, secretRef: {name: a}, duration: 24h}}}",
+        field: "spec.tls.server",
+        because: "spec.tls.server.duration does not go with secretRef: who keeps the Secret renews its certificate",
+    },
+    Refusal {
+        case: "a key store beside spec.tls",
+        object: "spec: {version: '476', tls: {internal: {enabled: true}}, workers: {config: {http-server.https.keystore.path: /a}}}",
+        field: "spec",
+        because: "spec.tls: Warren itself then sets http-server.https.enabled, .port and .keystore.*, internal-communication.https.* and node.internal-address*; remove them from config, coordinator.config and workers.config",
+    },
+    Refusal {
         case: "an unknown field",
         object: "spec: {version: '476', worker: {replicas: 3}}",
         field: "",
@@ -491,6 +515,10 @@ const EDITS: &[RefusedEdit] = &[RefusedEdit {
 
 const ACCEPTED: &[Accepted] = &[
     Accepted { case: "the least", object: "spec: {version: '476'}" },
+    Accepted {
+        case: "TLS on every hop, by certificates of the shortest life",
+        object: "spec: {version: '476', tls: {server: {enabled: true, duration: 600s}, internal: {enabled: true, duration: 10m}}, config: {http-server.https.ssl-context.refresh-time: 1s}}",
+    },
     Accepted { case: "a release of a vendor", object: "spec: {version: 476-e.1}" },
     Accepted {
         case: "a name of 48 characters",

@@ -42,7 +42,8 @@ async fn what_is_rendered_for_examples_is_accepted() {
             else {
                 continue;
             };
-            let identity = ClusterIdentity { name: "a".into(), namespace: "default".into(), uid: "u".into() };
+            let identity =
+                ClusterIdentity { name: "a".into(), namespace: "default".into(), uid: "u".into(), in_group: false };
             let parts = cluster::render(&identity, &spec).expect("an example can be rendered");
             let revision = cluster_revision(&spec);
             let objects = cluster::objects(&identity, &spec, <_>::default(), &revision, &parts).expect("both parts");

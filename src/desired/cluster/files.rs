@@ -8,7 +8,10 @@ use std::{collections::BTreeMap, ops::RangeInclusive};
 use super::{ClusterIdentity, FilesError, RenderError, etc::Etc, jvm, typed};
 use crate::{
     api::{Jvm, Properties, Resources, TrinoClusterSpec},
-    desired::{catalogs, labels::component},
+    desired::{
+        catalogs,
+        labels::component::{self, COORDINATOR, WORKER},
+    },
     trino::{HTTP_PORT, properties, release},
 };
 
@@ -35,6 +38,7 @@ pub(super) fn coordinator(cluster: &ClusterIdentity, spec: &TrinoClusterSpec) ->
     let own = spec.coordinator.clone().unwrap_or_default();
     let runs_queries = super::worker_replicas(spec) == 0;
     let mut owned = owned_keys(cluster);
+    owned.extend(super::tls::properties(cluster, COORDINATOR, spec));
     owned.insert("coordinator".into(), "true".into());
     let mut config = Properties::from([("node-scheduler.include-coordinator".into(), runs_queries.to_string())]);
     if release(&spec.version).is_some_and(|release| WARMED_UP.contains(&release)) {
@@ -56,6 +60,7 @@ pub(super) fn coordinator(cluster: &ClusterIdentity, spec: &TrinoClusterSpec) ->
 pub(super) fn worker(cluster: &ClusterIdentity, spec: &TrinoClusterSpec) -> Result<Etc, RenderError> {
     let own = spec.workers.clone().unwrap_or_default();
     let mut owned = owned_keys(cluster);
+    owned.extend(super::tls::properties(cluster, WORKER, spec));
     owned.insert("coordinator".into(), "false".into());
     let mut config = Properties::from([("shutdown.grace-period".into(), GRACE_PERIOD.into())]);
     let mut etc = files("workers", spec, own.resources.as_ref(), own.jvm.as_ref())?;

@@ -7,11 +7,14 @@ use k8s_openapi::api::core::v1::{
     ExecAction, Lifecycle, LifecycleHandler, PodTemplateSpec, Secret, SecretVolumeSource, Volume, VolumeMount,
 };
 
-use super::{ClusterIdentity, RenderError};
+use super::{
+    ClusterIdentity, RenderError,
+    tls::{self, Doors},
+};
 use crate::{
     api::TrinoClusterSpec,
-    desired::{Component, metadata::object_meta, parse_duration},
-    trino::HTTP_PORT,
+    desired::{CA_KEY, Component, labels::component::COORDINATOR, metadata::object_meta, parse_duration},
+    trino::{HTTP_PORT, HTTPS_PORT},
 };
 
 /// Key of the user's name in the Secret [`ClusterIdentity::worker_secret_name`].
@@ -29,7 +32,7 @@ const EXIT_SECONDS: u64 = 30;
 /// before DRAINING ends by itself after SHUTTING_DOWN, and this hook with it; where the hook did not say so itself, it is how the
 /// operator ends the waiting: a kubelet (1.34) lets a hook run on when the grace period is cut short. Without a coordinator there is no query, as
 /// when the whole cluster is removed: nothing is waited for.
-const HOOK: &str = r#"api=http://localhost:{port}/v1/info
+const HOOK: &str = r#"{prelude}api={worker}/v1/info
 tell() {
   curl -fsS --max-time 5 -X PUT -H "X-Trino-User: $(cat {folder}/user)" -H 'Content-Type: application/json' -d "\"$1\"" $api/state
 }
@@ -42,7 +45,7 @@ while ((SECONDS < {seconds} && deaf < 5 && alone < 5)); do
     '') deaf=$((deaf + 1)) ;;
     *) deaf=0 ;;
   esac
-  if curl -s --max-time 5 -o /dev/null http://{coordinator}:{port}/v1/info; then alone=0; else alone=$((alone + 1)); fi
+  if curl -s --max-time 5 -o /dev/null {coordinator}/v1/info; then alone=0; else alone=$((alone + 1)); fi
   sleep 1
 done
 "#;
@@ -91,20 +94,20 @@ pub(super) fn access_control() -> [(String, String); 2] {
     [("access-control.name".to_owned(), "file".to_owned()), ("security.config-file".to_owned(), file)]
 }
 
-/// Lets the pods of `template`, workers, end their tasks within `timeout`.
-pub(super) fn fit(template: &mut PodTemplateSpec, cluster: &ClusterIdentity, timeout: Duration) {
-    let Some(pod) = &mut template.spec else { return };
-    let seconds = timeout.as_secs();
+/// Lets the pods of `template`, workers, end their tasks in time.
+pub(super) fn fit(
+    template: &mut PodTemplateSpec,
+    cluster: &ClusterIdentity,
+    spec: &TrinoClusterSpec,
+) -> Result<(), RenderError> {
+    let seconds = shutdown_timeout(spec)?.as_secs();
+    let Some(pod) = &mut template.spec else { return Ok(()) };
     pod.termination_grace_period_seconds = Some(i64::try_from(seconds + EXIT_SECONDS).unwrap_or(i64::MAX));
     let source =
         SecretVolumeSource { secret_name: Some(cluster.worker_secret_name()), ..SecretVolumeSource::default() };
     let volume = Volume { name: "drain".into(), secret: Some(source), ..Volume::default() };
     pod.volumes.get_or_insert_default().push(volume);
-    let script = HOOK
-        .replace("{port}", &HTTP_PORT.to_string())
-        .replace("{folder}", FOLDER)
-        .replace("{seconds}", &seconds.to_string())
-        .replace("{coordinator}", &cluster.coordinator_name());
+    let script = script(cluster, spec, seconds);
     let command = vec!["/bin/bash".to_owned(), "-c".to_owned(), script];
     let hook = LifecycleHandler { exec: Some(ExecAction { command: Some(command) }), ..LifecycleHandler::default() };
     for container in &mut pod.containers {
@@ -117,4 +120,28 @@ pub(super) fn fit(template: &mut PodTemplateSpec, cluster: &ClusterIdentity, tim
         container.volume_mounts.get_or_insert_default().push(mount);
         container.lifecycle = Some(Lifecycle { pre_stop: Some(hook.clone()), ..Lifecycle::default() });
     }
+    Ok(())
+}
+
+/// The hook for a cluster. A worker that speaks HTTPS is asked by a name of its certificate; that its coordinator is there is no
+/// secret, whoever says it.
+fn script(cluster: &ClusterIdentity, spec: &TrinoClusterSpec, seconds: u64) -> String {
+    let (prelude, worker) = if tls::internal(spec) {
+        let host = cluster.worker_host();
+        let options =
+            format!("--cacert {}/{CA_KEY} --connect-to {host}:{HTTPS_PORT}:localhost:{HTTPS_PORT}", tls::FOLDER);
+        (format!("curl() {{ command curl {options} \"$@\"; }}\n"), format!("https://{host}:{HTTPS_PORT}"))
+    } else {
+        (String::new(), format!("http://localhost:{HTTP_PORT}"))
+    };
+    let coordinator = if Doors::of(COORDINATOR, spec).http {
+        format!("http://{}:{HTTP_PORT}", cluster.coordinator_name())
+    } else {
+        format!("-k https://{}:{HTTPS_PORT}", cluster.coordinator_name())
+    };
+    HOOK.replace("{prelude}", &prelude)
+        .replace("{worker}", &worker)
+        .replace("{folder}", FOLDER)
+        .replace("{seconds}", &seconds.to_string())
+        .replace("{coordinator}", &coordinator)
 }

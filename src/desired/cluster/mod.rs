@@ -11,6 +11,7 @@ mod live;
 mod network;
 mod plugins;
 mod pods;
+mod tls;
 mod typed;
 mod workloads;
 
@@ -27,16 +28,20 @@ pub use autoscaler::{autoscaler, autoscaling, first_workers};
 pub use events::{EVENT_TOKEN_ENV, EVENT_TOKEN_KEY, event_listener, event_token_hash, events_lead_to, tells_events};
 pub use graceful::{WORKER_USER_KEY, drains, shutdown_timeout};
 pub(super) use live::forget;
+pub use tls::{CERTIFICATE_KEY, COMBINED_KEY, Leaf, PRIVATE_KEY, Source, internal, leaves, server};
 
 use super::{
-    InvalidDuration,
+    InvalidDuration, InvalidField,
     labels::{self, CLUSTER, COMPONENT, Labels, MANAGED_BY, OWNER_UID, WARREN},
     metadata::object_meta,
     overlay::{OverlayError, merge_pod},
     quantity::InvalidQuantity,
     revision::{Component, Rendered, Revision},
 };
-use crate::api::TrinoClusterSpec;
+use crate::{
+    api::TrinoClusterSpec,
+    trino::{HTTP_PORT, HTTPS_PORT},
+};
 
 /// Key of the internal shared secret in the Secret [`ClusterIdentity::secret_name`].
 pub const SHARED_SECRET_KEY: &str = "shared-secret";
@@ -102,6 +107,9 @@ pub enum RenderError {
     /// The files cannot stand beside each other.
     #[error("{0}")]
     Files(#[from] FilesError),
+    /// A field is no duration.
+    #[error("{0}")]
+    Field(#[from] InvalidField),
     /// The time for a worker to end is no duration.
     #[error("spec.workers.gracefulShutdown.timeout: {0}")]
     Timeout(InvalidDuration),
@@ -148,8 +156,8 @@ pub struct ClusterObjects {
     pub service_account: ServiceAccount,
     /// Files of coordinator and workers: immutable and named by their content, and those that Trino reads again by itself.
     pub config_maps: Vec<ConfigMap>,
-    /// The coordinator's address.
-    pub service: Service,
+    /// The coordinator's address, and where nodes speak TLS, what leads to its pod.
+    pub services: Vec<Service>,
     /// Where the coordinator tells of its queries, if it does.
     pub events: Option<Service>,
     /// Who may connect to coordinator and workers.
@@ -200,8 +208,10 @@ impl ClusterIdentity {
     }
 
     /// Base URL of the coordinator inside the Kubernetes cluster.
-    pub fn coordinator_url(&self) -> String {
-        format!("http://{}.{}.svc:{}", self.coordinator_name(), self.namespace, crate::trino::HTTP_PORT)
+    pub fn coordinator_url(&self, spec: &TrinoClusterSpec) -> String {
+        let secure = tls::server(spec).is_some();
+        let (scheme, port) = if secure { ("https", HTTPS_PORT) } else { ("http", HTTP_PORT) };
+        format!("{scheme}://{}.{}.svc:{port}", self.coordinator_name(), self.namespace)
     }
 
     /// The labels that select the pods of a component.
@@ -253,7 +263,10 @@ pub fn render(cluster: &ClusterIdentity, spec: &TrinoClusterSpec) -> Result<Rend
         events::fit(&mut coordinator.template, cluster);
     }
     let mut worker = etc::component(cluster, spec, labels::component::WORKER, files::worker(cluster, spec)?)?;
-    graceful::fit(&mut worker.template, cluster, shutdown_timeout(spec)?);
+    graceful::fit(&mut worker.template, cluster, spec)?;
+    let leaves = tls::leaves(cluster, spec)?;
+    tls::mount(&mut coordinator.template, labels::component::COORDINATOR, &leaves);
+    tls::mount(&mut worker.template, labels::component::WORKER, &leaves);
     plugins::fit(&mut coordinator.template, spec)?;
     plugins::fit(&mut worker.template, spec)?;
     // Last, so that containers of users' own get none of it, and what is refused is all that Warren set.
@@ -320,9 +333,9 @@ pub fn objects(
         revision: workloads::revision(cluster, revision, rendered),
         service_account: workloads::service_account(cluster),
         config_maps: of_revision.into_iter().chain(live).collect(),
-        service: network::coordinator_service(cluster, spec.service.as_ref()),
+        services: network::services(cluster, spec),
         events: tells_events(coordinator).then(|| events::service(cluster, circumstances.events_gateway)),
-        network_policies: network::policies(cluster, circumstances.operator_namespace),
+        network_policies: network::policies(cluster, spec, circumstances.operator_namespace),
         disruption_budgets: workloads::disruption_budgets(cluster, circumstances.drained),
         coordinator: workloads::coordinator(cluster, revision, coordinator, unless_hibernating(1)),
         workers: workloads::workers(cluster, revision, worker, unless_hibernating(workers)),

@@ -8,42 +8,63 @@ use k8s_openapi::{
         },
     },
     apimachinery::pkg::{
-        apis::meta::v1::{LabelSelector, LabelSelectorRequirement, ObjectMeta},
+        apis::meta::v1::{LabelSelector, LabelSelectorRequirement},
         util::intstr::IntOrString,
     },
 };
 
-use super::ClusterIdentity;
+use super::{
+    ClusterIdentity,
+    tls::{self, Doors},
+};
 use crate::{
-    api::{CoordinatorService, ServiceType},
+    api::{CoordinatorService, ServiceType, TrinoClusterSpec},
     desired::{
         labels::{self, COMPONENT, GATEWAY, MANAGED_BY, WARREN, component},
         metadata::object_meta,
     },
-    trino::HTTP_PORT,
+    trino::{HTTP_PORT, HTTPS_PORT},
 };
 
-/// The coordinator's Service.
-pub(super) fn coordinator_service(cluster: &ClusterIdentity, asked: Option<&CoordinatorService>) -> Service {
-    let labels = cluster.labels(Some(component::COORDINATOR));
-    let annotations = asked.map(|asked| asked.annotations.clone()).filter(|annotations| !annotations.is_empty());
+/// The coordinator's Service, and one without an address of its own where nodes speak TLS: they find the coordinator's pod by it,
+/// for whose address Trino makes a certificate.
+pub(super) fn services(cluster: &ClusterIdentity, spec: &TrinoClusterSpec) -> Vec<Service> {
+    let ports = Doors::of(component::COORDINATOR, spec).ports();
+    let mut services = vec![with_asked(service(cluster, cluster.coordinator_name(), ports), spec.service.as_ref())];
+    if tls::internal(spec) {
+        let mut headless = service(cluster, cluster.discovery_name(), vec![("https", HTTPS_PORT)]);
+        headless.spec.get_or_insert_default().cluster_ip = Some("None".into());
+        services.push(headless);
+    }
+    services
+}
+
+/// The coordinator's Service as the user wants it.
+fn with_asked(mut service: Service, asked: Option<&CoordinatorService>) -> Service {
+    service.metadata.annotations =
+        asked.map(|asked| asked.annotations.clone()).filter(|annotations| !annotations.is_empty());
     // Left out where nobody asks: what an earlier version applied stays as it is.
-    let type_ = asked.and_then(|asked| asked.type_).map(|type_| match type_ {
+    service.spec.get_or_insert_default().type_ = asked.and_then(|asked| asked.type_).map(|type_| match type_ {
         ServiceType::ClusterIP => "ClusterIP".to_owned(),
         ServiceType::NodePort => "NodePort".to_owned(),
         ServiceType::LoadBalancer => "LoadBalancer".to_owned(),
     });
+    service
+}
+
+fn service(cluster: &ClusterIdentity, name: String, ports: Vec<(&str, i32)>) -> Service {
+    let labels = cluster.labels(Some(component::COORDINATOR));
+    let port = |(name, port): (&str, i32)| ServicePort {
+        name: Some(name.into()),
+        port,
+        target_port: Some(IntOrString::String(name.into())),
+        ..ServicePort::default()
+    };
     Service {
-        metadata: ObjectMeta { annotations, ..object_meta(cluster.coordinator_name(), &cluster.namespace, &labels) },
+        metadata: object_meta(name, &cluster.namespace, &labels),
         spec: Some(ServiceSpec {
-            type_,
             selector: Some(cluster.selector(component::COORDINATOR)),
-            ports: Some(vec![ServicePort {
-                name: Some("http".into()),
-                port: HTTP_PORT,
-                target_port: Some(IntOrString::String("http".into())),
-                ..ServicePort::default()
-            }]),
+            ports: Some(ports.into_iter().map(port).collect()),
             // Workers announce themselves, and polls of running queries arrive, while the pod is unready or terminating.
             publish_not_ready_addresses: Some(true),
             ..ServiceSpec::default()
@@ -55,7 +76,11 @@ pub(super) fn coordinator_service(cluster: &ClusterIdentity, asked: Option<&Coor
 /// Clients enter through the proxies only: with `process-forwarded`, a coordinator believes whoever forges
 /// `X-Forwarded-Proto: https`. Workers speak with their own cluster. The operator, in `operator_namespace`, asks coordinators
 /// which queries go on, and workers to drain.
-pub(super) fn policies(cluster: &ClusterIdentity, operator_namespace: Option<&str>) -> Vec<NetworkPolicy> {
+pub(super) fn policies(
+    cluster: &ClusterIdentity,
+    spec: &TrinoClusterSpec,
+    operator_namespace: Option<&str>,
+) -> Vec<NetworkPolicy> {
     let proxies = peer(LabelSelector {
         match_labels: Some(labels::labels([(MANAGED_BY, WARREN), (COMPONENT, component::PROXY)])),
         match_expressions: Some(vec![LabelSelectorRequirement {
@@ -80,15 +105,37 @@ pub(super) fn policies(cluster: &ClusterIdentity, operator_namespace: Option<&st
             match_expressions: None,
         })
     });
-    let to_coordinator = [proxies, own_pods()].into_iter().chain(operator.clone()).collect();
-    let to_workers = [own_pods()].into_iter().chain(operator).collect();
+    let outside = if tls::server(spec).is_some() { HTTPS_PORT } else { HTTP_PORT };
+    let inside: Vec<_> = Doors::of(component::COORDINATOR, spec).ports().into_iter().map(|(_, port)| port).collect();
+    let to_coordinator = if inside == [outside] {
+        vec![rule([proxies, own_pods()].into_iter().chain(operator.clone()).collect(), &inside)]
+    } else {
+        let others = [proxies].into_iter().chain(operator.clone()).collect();
+        vec![rule(others, &[outside]), rule(vec![own_pods()], &inside)]
+    };
+    let between = if tls::internal(spec) { HTTPS_PORT } else { HTTP_PORT };
+    let to_workers = vec![rule([own_pods()].into_iter().chain(operator).collect(), &[between])];
     vec![
         policy(cluster, component::COORDINATOR, cluster.coordinator_name(), to_coordinator),
         policy(cluster, component::WORKER, cluster.worker_name(), to_workers),
     ]
 }
 
-fn policy(cluster: &ClusterIdentity, component: &str, name: String, from: Vec<NetworkPolicyPeer>) -> NetworkPolicy {
+fn rule(from: Vec<NetworkPolicyPeer>, ports: &[i32]) -> NetworkPolicyIngressRule {
+    let port = |port: &i32| NetworkPolicyPort {
+        port: Some(IntOrString::Int(*port)),
+        protocol: Some("TCP".into()),
+        end_port: None,
+    };
+    NetworkPolicyIngressRule { from: Some(from), ports: Some(ports.iter().map(port).collect()) }
+}
+
+fn policy(
+    cluster: &ClusterIdentity,
+    component: &str,
+    name: String,
+    ingress: Vec<NetworkPolicyIngressRule>,
+) -> NetworkPolicy {
     NetworkPolicy {
         metadata: object_meta(name, &cluster.namespace, &cluster.labels(Some(component))),
         spec: Some(NetworkPolicySpec {
@@ -97,14 +144,7 @@ fn policy(cluster: &ClusterIdentity, component: &str, name: String, from: Vec<Ne
                 match_expressions: None,
             }),
             policy_types: Some(vec!["Ingress".into()]),
-            ingress: Some(vec![NetworkPolicyIngressRule {
-                from: Some(from),
-                ports: Some(vec![NetworkPolicyPort {
-                    port: Some(IntOrString::Int(HTTP_PORT)),
-                    protocol: Some("TCP".into()),
-                    end_port: None,
-                }]),
-            }]),
+            ingress: Some(ingress),
             egress: None,
         }),
     }

@@ -2,8 +2,8 @@
 
 use k8s_openapi::{
     api::core::v1::{
-        ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, EnvVar, EnvVarSource, ExecAction,
-        HTTPGetAction, KeyToPath, PodSpec, PodTemplateSpec, Probe, SecretKeySelector, Volume, VolumeMount,
+        ConfigMapVolumeSource, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource, ExecAction, HTTPGetAction,
+        KeyToPath, PodSpec, PodTemplateSpec, Probe, SecretKeySelector, Volume, VolumeMount,
     },
     apimachinery::pkg::{apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
 };
@@ -11,6 +11,7 @@ use k8s_openapi::{
 use super::{
     ClusterIdentity, SHARED_SECRET_KEY,
     files::{DEFAULT_CPU, DEFAULT_MEMORY, Files},
+    tls::Doors,
 };
 use crate::{
     api::TrinoClusterSpec,
@@ -19,7 +20,6 @@ use crate::{
         labels::component::COORDINATOR,
         metadata::{container_security, pod_security, resource_requirements},
     },
-    trino::HTTP_PORT,
 };
 
 /// The environment variable through which Trino reads the internal shared secret.
@@ -49,20 +49,21 @@ pub(super) fn component(
     } else {
         spec.workers.as_ref().and_then(|workers| workers.resources.as_ref())
     };
+    let doors = Doors::of(component, spec);
     let container = Container {
         name: "trino".into(),
         image: Some(source.reference),
         image_pull_policy: Some(source.pull_policy),
         command: Some(vec!["/usr/lib/trino/bin/run-trino".into()]),
-        ports: Some(vec![ContainerPort { name: Some("http".into()), container_port: HTTP_PORT, ..<_>::default() }]),
+        ports: Some(doors.container_ports()),
         env: Some(std::iter::once(shared_secret(cluster)).chain(catalogs::variables(spec)).collect()),
         resources: Some(resource_requirements(resources, DEFAULT_CPU, DEFAULT_MEMORY)),
         security_context: Some(container_security()),
         // Why Trino did not start stands at the end of its log: the kubelet copies that into the pod's status.
         termination_message_policy: Some("FallbackToLogsOnError".into()),
         startup_probe: Some(startup_probe()),
-        readiness_probe: Some(http_probe(5, 3)),
-        liveness_probe: Some(http_probe(30, 10)),
+        readiness_probe: Some(http_probe(doors, 5, 3)),
+        liveness_probe: Some(http_probe(doors, 30, 10)),
         volume_mounts: Some(vec![
             mount(FILES, "/etc/trino", true),
             mount("data", "/data/trino", false),
@@ -108,11 +109,14 @@ fn startup_probe() -> Probe {
     }
 }
 
-fn http_probe(period: i32, failures: i32) -> Probe {
+/// By HTTPS a kubelet looks at no certificate.
+fn http_probe(doors: Doors, period: i32, failures: i32) -> Probe {
+    let (port, scheme) = doors.probed();
     Probe {
         http_get: Some(HTTPGetAction {
             path: Some("/v1/info".into()),
-            port: IntOrString::String("http".into()),
+            port: IntOrString::String(port.into()),
+            scheme,
             ..HTTPGetAction::default()
         }),
         period_seconds: Some(period),
