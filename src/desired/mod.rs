@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod gateway;
 pub mod group;
 pub mod labels;
+pub mod overlay;
 pub mod proxy_group;
 
 mod canary;
@@ -17,6 +18,7 @@ mod metadata;
 mod quantity;
 mod revision;
 mod rules;
+mod strict;
 mod verify;
 
 /// Key of a CA certificate in a Secret, where the user names no other.

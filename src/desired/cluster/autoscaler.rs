@@ -14,6 +14,7 @@ use crate::{
     desired::{
         labels::{Labels, START_WORKERS, component},
         metadata::object_meta,
+        strict::{self, Misfit},
     },
 };
 
@@ -78,31 +79,19 @@ fn metrics(autoscaling: &WorkerAutoscaling) -> Result<Vec<MetricSpec>, RenderErr
     given.map(|(number, metric)| read(&format!("metrics[{number}]"), metric)).collect()
 }
 
-/// Reads what the user wrote as Kubernetes' own type; what that does not know would be dropped in silence, so it is refused.
+/// Reads what the user wrote as Kubernetes' own type.
 fn read<T: DeserializeOwned + Serialize>(field: &str, written: &Map<String, Value>) -> Result<T, RenderError> {
-    let field = format!("spec.workers.autoscaling.{field}");
-    let written = Value::Object(written.clone());
-    let fault = |fault: String| RenderError::Autoscaling { field: field.clone(), fault };
-    let read: T = serde_json::from_value(written.clone()).map_err(|error| fault(error.to_string()))?;
-    let known = serde_json::to_value(&read).map_err(|error| fault(error.to_string()))?;
-    match unknown(&written, &known) {
-        Some(path) => Err(fault(format!("autoscaling/v2 knows no {path}; remove or correct it"))),
-        None => Ok(read),
-    }
-}
-
-/// The path of the first field of `written` that is missing in `known`.
-fn unknown(written: &Value, known: &Value) -> Option<String> {
-    match (written, known) {
-        (Value::Object(written), Value::Object(known)) => written.iter().find_map(|(key, value)| {
-            let Some(known) = known.get(key) else { return (!value.is_null()).then(|| key.clone()) };
-            unknown(value, known).map(|path| format!("{key}.{path}"))
-        }),
-        (Value::Array(written), Value::Array(known)) => {
-            written.iter().zip(known).find_map(|(written, known)| unknown(written, known))
+    strict::read(&Value::Object(written.clone())).map_err(|misfit| {
+        let field = format!("spec.workers.autoscaling.{field}");
+        match misfit {
+            Misfit::Unknown { path } => RenderError::Autoscaling {
+                field,
+                fault: format!("autoscaling/v2 knows no {path}; remove or correct it"),
+            },
+            Misfit::Type { path, fault } if path.is_empty() => RenderError::Autoscaling { field, fault },
+            Misfit::Type { path, fault } => RenderError::Autoscaling { field: format!("{field}.{path}"), fault },
         }
-        _ => None,
-    }
+    })
 }
 
 #[cfg(test)]
@@ -135,7 +124,7 @@ mod tests {
     fn what_kubernetes_does_not_know_is_refused_with_its_path() {
         for (written, message) in [
             ("behavior: {scaleDown: {policy: []}}", "behavior: autoscaling/v2 knows no scaleDown.policy; "),
-            ("metrics: [{type: Pods, pods: all}]", "metrics[0]: invalid type: string \"all\", expected "),
+            ("metrics: [{type: Pods, pods: all}]", "metrics[0].pods: invalid type: string \"all\", expected "),
         ] {
             let spec = spec(&format!("{{version: '476', workers: {{autoscaling: {{maxReplicas: 5, {written}}}}}}}"));
             let fault = autoscaler(&identity(), &spec).expect_err(written).to_string();
