@@ -7,6 +7,8 @@ mod probe;
 mod proxy;
 mod route;
 mod traces;
+mod tuning;
+mod units;
 
 use std::{ffi::OsStr, path::Path, process::ExitCode};
 
@@ -49,7 +51,7 @@ enum Command {
     Crds(crds::Arguments),
     Kubectl(kubectl::Arguments),
     Probe(probe::Arguments),
-    Proxy(proxy::Arguments),
+    Proxy(Box<proxy::Arguments>),
     Route(route::Arguments),
 }
 
@@ -91,7 +93,7 @@ pub fn main() -> ExitCode {
         Command::Crds(arguments) => crds::run(&arguments),
         Command::Kubectl(arguments) => kubectl::run(arguments),
         Command::Probe(arguments) => probe::run(arguments),
-        Command::Proxy(arguments) => proxy::run(arguments),
+        Command::Proxy(arguments) => proxy::run(*arguments),
         Command::Route(arguments) => route::run(arguments),
     });
     code(done)

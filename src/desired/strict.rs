@@ -66,7 +66,8 @@ fn path_text(value: &Value, steps: impl Iterator<Item = Step>) -> String {
             Step::Item(index) => {
                 at = at.and_then(|value| value.get(index));
                 let name = at.and_then(|item| item.get("name")?.as_str());
-                text.push_str(&format!("[{}]", name.map_or_else(|| index.to_string(), str::to_owned)));
+                let name = name.map_or_else(|| index.to_string(), str::to_owned);
+                text.extend(["[", &name, "]"]);
             }
         }
     }
