@@ -3,6 +3,7 @@
 //! Each kind has a file of its own with the same steps: fetch → check → build → apply → status. What is to be built
 //! stands in `desired`, what is to be decided in `lifecycle`; only this module writes to the API server.
 
+mod admin;
 mod apply;
 mod assess;
 mod backoff;
@@ -17,6 +18,7 @@ mod group;
 mod index;
 mod malformed;
 mod metrics;
+mod narrow;
 mod nodes;
 mod proxies;
 mod readiness;
@@ -25,6 +27,7 @@ mod rendered;
 mod statement;
 mod status;
 mod sweep;
+mod tuning;
 mod verify;
 mod workers;
 

@@ -13,6 +13,7 @@ mod proxies;
 mod scene;
 mod server;
 mod stale;
+mod tuning;
 mod verify;
 mod workers;
 
