@@ -13,3 +13,4 @@ pub mod reconcile;
 pub mod routing;
 pub mod telemetry;
 pub mod trino;
+pub mod tuning;

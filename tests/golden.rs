@@ -178,6 +178,14 @@ fn proxies_of_everything() {
 gateway: {name: prod}
 replicas: 5
 minReadySeconds: 10
+rollout: {maxSurge: 0, maxUnavailable: 2}
+schedulePolicies:
+- type: EvenlySpread
+  evenlySpread:
+    topologies:
+    - {topology: {key: topology.kubernetes.io/zone}, whenUnsatisfiable: DoNotSchedule}
+    - {topology: {key: kubernetes.io/hostname}, maxSkew: 2}
+groups: {selector: {matchLabels: {audience: internal}}}
 service: {type: LoadBalancer, port: 443, nodePort: 30443, annotations: {example.com/internal: "true"}}
 template:
   metadata: {labels: {team: data}, annotations: {example.com/scrape: "true"}}
@@ -186,6 +194,17 @@ template:
     resources: {cpu: "1", memory: 512Mi}
     preStop: {sleepSeconds: 15}
     drain: {timeout: 5m}
+    server: {ports: {client: 8443, admin: 9443}}
+    probes:
+      readiness: {initialDelaySeconds: 3, periodSeconds: 2, timeoutSeconds: 1, failureThreshold: 4}
+      liveness: {periodSeconds: 30}
+    volumes:
+    - {name: tracing, mountPath: /etc/tracing, source: {secret: {secretName: tracing}}}
+    - {name: scratch, mountPath: /tmp, readOnly: false, source: {emptyDir: {sizeLimit: 1Gi}}}
+    overlay: {pod: {spec: {nodeSelector: {pool: edge}, containers: [{name: proxy, env: [{name: REGION, value: eu}]}, {name: log, image: 'log:1'}]}}}
+    config: |
+      threads: 4
+      timeouts: {statement: 45s}
     env: [{name: OTEL_EXPORTER_OTLP_ENDPOINT, value: "http://collector:4318"},
       {name: OTEL_EXPORTER_OTLP_HEADERS, secretKeyRef: {name: collector, key: headers}}]
     security: {tls: {client: {secretRef: {name: edge-tls}, clientAuth: {caSecretRef: {name: clients, key: roots.pem}}}}}
@@ -193,6 +212,44 @@ template:
             "{listeners: [{name: etl, port: 8082}, {name: bi, port: 8081, source: superset, clientTags: [slow]}]}",
         ),
     );
+}
+
+#[test]
+fn proxies_that_restart_for_their_settings() {
+    let spec = "
+gateway: {name: prod}
+template: {spec: {updateStrategy: {config: Restart}, config: 'polls: {tries: 3}'}}
+";
+    compare("proxies-restart", &proxies_golden(spec, "{}"));
+}
+
+#[test]
+fn what_would_break_proxies_is_refused_by_its_field() {
+    let refused = |pod: &str| {
+        let spec: ProxyGroupSpec = parse(&format!("{{gateway: {{name: prod}}, template: {{spec: {pod}}}}}"));
+        let owner = owner("ProxyGroup", "edge");
+        let proxies = ProxyIdentity { namespace: "trino".into(), gateway: "prod".into(), owner };
+        proxy_group::render(&proxies, &spec, &[], "warren:1").expect_err(pod).to_string()
+    };
+    for (pod, message) in [
+        (
+            "{overlay: {pod: {spec: {containers: [{name: proxy, image: mine}]}}}}",
+            "spec.template.spec.overlay.pod.spec.containers[proxy].image",
+        ),
+        ("{overlay: {pod: {spec: {nodes: 3}}}}", "spec.template.spec.overlay.pod.spec.nodes"),
+        (
+            "{volumes: [{name: a, mountPath: /a, source: {magic: {}}}]}",
+            "spec.template.spec.volumes[a].source: \"magic\" is no kind of volume",
+        ),
+        (
+            "{volumes: [{name: a, mountPath: /a, source: {emptyDir: {}}}, {name: b, mountPath: /a, source: {emptyDir: {}}}]}",
+            "spec.template.spec.volumes[b].mountPath: /a is that of another volume, too",
+        ),
+        ("{config: 'tls: {}'}", "spec.template.spec.config: tls: Warren sets this itself"),
+    ] {
+        let told = refused(pod);
+        assert!(told.starts_with(message), "{told}");
+    }
 }
 
 #[test]
@@ -341,12 +398,15 @@ fn proxies_golden(spec: &str, gateway: &str) -> String {
     let image = "registry.example.com:5000/warren:0.1.0";
     let rendered = proxy_group::render(&proxies, &spec, &listeners, image).expect("renders");
     let objects = proxy_group::objects(&proxies, &spec, &revision, &rendered).expect("the proxy");
-    let ProxyObjects { revision, service_account, role, role_binding, service, disruption_budget, deployment } =
+    let ProxyObjects { revision, service_account, role, role_binding, config, service, disruption_budget, deployment } =
         objects;
     let mut text = format!("# ControllerRevision {}\n", revision.metadata.name.expect("a name"));
     text += &document(&service_account);
     text += &document(&role);
     text += &document(&role_binding);
+    if let Some(config) = &config {
+        text += &document(config);
+    }
     text += &document(&service);
     text += &document(&disruption_budget);
     text += &document(&deployment);

@@ -12,6 +12,9 @@ pub const RECONCILING: ConditionType = ConditionType("Reconciling");
 /// `True` when nothing goes on until somebody mends something; the message says what.
 pub const STALLED: ConditionType = ConditionType("Stalled");
 
+/// `True` when every proxy applied the settings that its ProxyGroup's spec gives.
+pub const CONFIG_ACCEPTED: ConditionType = ConditionType("ConfigAccepted");
+
 /// The type of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConditionType(pub &'static str);
@@ -90,25 +93,38 @@ impl Conditions {
         [(READY, ready), (RECONCILING, reconciling), (STALLED, stalled)]
             .into_iter()
             .map(|(type_, holds)| {
-                let status = if holds { "True" } else { "False" };
-                let since = previous
-                    .iter()
-                    .find(|condition| condition.type_ == type_.0 && condition.status == status)
-                    .map_or(Time(now), |condition| condition.last_transition_time.clone());
-                Condition {
-                    type_: type_.0.to_owned(),
-                    status: status.to_owned(),
-                    reason: self.reason().to_owned(),
-                    message: self.message().to_owned(),
-                    observed_generation: generation,
-                    last_transition_time: since,
-                }
+                let judged = (holds, self.reason(), self.message().to_owned());
+                type_.judged(judged, previous, generation, now)
             })
             .collect()
     }
 }
 
 impl ConditionType {
+    /// The condition of this type with status `holds`. One whose status is that in `previous` keeps its
+    /// `lastTransitionTime`; another gets `now`.
+    pub fn judged(
+        self,
+        (holds, reason, message): (bool, &str, String),
+        previous: &[Condition],
+        generation: Option<i64>,
+        now: Timestamp,
+    ) -> Condition {
+        let status = if holds { "True" } else { "False" };
+        let since = previous
+            .iter()
+            .find(|condition| condition.type_ == self.0 && condition.status == status)
+            .map_or(Time(now), |condition| condition.last_transition_time.clone());
+        Condition {
+            type_: self.0.to_owned(),
+            status: status.to_owned(),
+            reason: reason.to_owned(),
+            message,
+            observed_generation: generation,
+            last_transition_time: since,
+        }
+    }
+
     /// Whether the condition of this type stands in `conditions` with status `True`.
     pub fn holds(self, conditions: &[Condition]) -> bool {
         conditions.iter().any(|condition| condition.type_ == self.0 && condition.status == "True")

@@ -12,6 +12,7 @@ mod group;
 mod plugin;
 mod pod;
 mod proxy_group;
+mod proxy_template;
 mod rollout;
 mod routing;
 mod storage;
@@ -30,7 +31,7 @@ pub use cluster::{
     ClusterDrain, ClusterPhase, Coordinator, CoordinatorService, DrainStatus, OldestQuery, Properties, ServingIntent,
     TrinoCluster, TrinoClusterSpec, TrinoClusterStatus, Workers, WorkersStatus,
 };
-pub use conditions::{ConditionType, Conditions, READY, RECONCILING, STALLED};
+pub use conditions::{CONFIG_ACCEPTED, ConditionType, Conditions, READY, RECONCILING, STALLED};
 pub use files::{
     AccessControl, ExtraFile, FileSource, Files, GroupProvider, KeyReference, Nodes, Opa, PasswordAuthenticator,
     PluginFile, ResourceGroups, SecretValue, SessionProperties,
@@ -46,11 +47,14 @@ pub use group::{
 pub use plugin::Plugin;
 pub use pod::{Image, PullPolicy, PullSecret, Resources, TemplateMetadata};
 pub use proxy_group::{
-    ClientAuthentication, ClientTls, Drain, GatewayReference, ListenerStatus, PreStop, ProxyGroup, ProxyGroupSpec,
-    ProxyGroupStatus, ProxyPodSpec, ProxySecurity, ProxyService, ProxyTemplate, ProxyTls, SecretReference, ServiceType,
-    Variable, VariableSource,
+    AppliedConfig, ClientAuthentication, ClientTls, Drain, GatewayReference, ListenerStatus, PreStop, ProxyGroup,
+    ProxyGroupSpec, ProxyGroupStatus, ProxyPodSpec, ProxySecurity, ProxyService, ProxyTemplate, ProxyTls,
+    SecretReference, ServiceType, Variable, VariableSource,
 };
-
+pub use proxy_template::{
+    ConfigUpdate, EvenlySpread, ProbeTiming, ProxyOverlay, ProxyPorts, ProxyProbes, ProxyRollout, ProxyServer,
+    ProxyUpdateStrategy, ProxyVolume, SchedulePolicy, SchedulePolicyType, SpreadTopology, Topology, WhenUnsatisfiable,
+};
 pub use rollout::{Canary, CanaryBaseline, CanarySample, CanaryStage, CanaryStatus, CanaryStep, Rollout};
 pub use routing::{
     ExternalRouter, GatewayRouting, GroupShare, OnUnknown, ProxyMode, Rejection, RouteTarget, RoutingRule,

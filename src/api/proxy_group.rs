@@ -8,10 +8,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    gateway::GroupSelection,
     group::SecretKeyReference,
     pod::{
         FOREIGN_KEYS_RULE, Image, QUALIFIED_KEYS_RULE, Resources, SECRET_NAME_RULE, TemplateMetadata,
         annotations_schema,
+    },
+    proxy_template::{
+        ProxyOverlay, ProxyProbes, ProxyRollout, ProxyServer, ProxyUpdateStrategy, ProxyVolume, SchedulePolicy,
     },
 };
 
@@ -56,6 +60,19 @@ pub struct ProxyGroupSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 3600))]
     pub min_ready_seconds: Option<i32>,
+    /// How many proxies are replaced at one time. A change replaces none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<ProxyRollout>,
+    /// Where proxies are placed, at most 4. A change replaces the proxies one by one. Default: on as many nodes as there
+    /// are, if that can be.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4))]
+    pub schedule_policies: Vec<SchedulePolicy>,
+    /// The groups of the gateway that these proxies serve; of the others their clients see nothing, and a query that
+    /// belongs there fails with an error that says so. A change from some to others restarts nothing; to give this field
+    /// for the first time, or to remove it, replaces the proxies one by one. Default: all groups of the gateway.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub groups: Option<GroupSelection>,
     /// The Service that clients connect to, named `<name>-proxy`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<ProxyService>,
@@ -117,7 +134,8 @@ pub enum ServiceType {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProxyTemplate {
-    /// Labels and annotations of the proxies' pods.
+    /// Labels and annotations of the proxies' pods. A change restarts nothing: pods that run get them, and lose those that
+    /// are gone from here. A pod that is made before the next replacement gets them a moment after it was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata: Option<TemplateMetadata>,
     /// The proxies' pods.
@@ -136,6 +154,28 @@ pub struct ProxyPodSpec {
     /// CPU and memory. Default: 100m, 256Mi.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
+    /// The proxies' own settings in YAML: limits, timeouts, health checks. docs/proxygroup.md has all keys; one that Warren
+    /// sets itself, or does not know, is refused by name in the condition `ConfigAccepted`, and the last good settings stay.
+    /// For example `{timeouts: {statement: 45s}}`. Default: the proxies' defaults.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 16384))]
+    pub config: Option<String>,
+    /// How a change comes to the proxies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update_strategy: Option<ProxyUpdateStrategy>,
+    /// The proxies' own sockets. A change replaces the proxies one by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<ProxyServer>,
+    /// When a proxy counts as ready, and when it is started anew. A change replaces the proxies one by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probes: Option<ProxyProbes>,
+    /// Further volumes, at most 16. A change replaces the proxies one by one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub volumes: Vec<ProxyVolume>,
+    /// What is laid over the pods that Warren makes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlay: Option<ProxyOverlay>,
     /// What a proxy waits for before it stops.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pre_stop: Option<PreStop>,
@@ -292,10 +332,32 @@ pub struct ProxyGroupStatus {
     /// operator was upgraded since. Set `template.spec.image` to move to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub update_available: Option<String>,
-    /// `Ready`, `Reconciling` and `Stalled`, as kstatus reads them.
+    /// Digest of `template.spec.config`; none where that is unset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_hash: Option<String>,
+    /// Which settings each proxy applied, as it says itself, while `template.spec.config` is set.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["pod"]))]
+    pub applied_by: Vec<AppliedConfig>,
+    /// `Ready`, `Reconciling` and `Stalled`, as kstatus reads them; and `ConfigAccepted` while `template.spec.config` is
+    /// set: `True` if every proxy applied it as it stands.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
+}
+
+/// The settings that one proxy applied.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AppliedConfig {
+    /// Name of the pod.
+    pub pod: String,
+    /// Digest of the settings in force there; none: its defaults, or it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hash: Option<String>,
+    /// Why it does not have those that stand in the spec.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
 }
 
 /// A further listener of the gateway, as these proxies serve it.

@@ -7,6 +7,8 @@ mod probe;
 mod proxy;
 mod route;
 mod traces;
+mod tuning;
+mod units;
 
 use std::{ffi::OsStr, path::Path, process::ExitCode};
 

@@ -20,7 +20,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, traces};
+use super::{
+    Failure, traces,
+    tuning::{Standing, Tuner},
+    units::{parse_duration, parse_header_size, parse_listener, parse_size},
+};
 use crate::{
     follow::{self, ConfigMapSource, Listen, Publisher, Standalone},
     proxy::{Door, Proxy, Settings, Shard, Tls, TlsFiles},
@@ -75,6 +79,10 @@ pub(super) struct Arguments {
     /// the same name in `listeners` of --config.
     #[arg(long, value_name = "NAME=ADDR", value_parser = parse_listener)]
     listen: Vec<(String, SocketAddr)>,
+    /// A document in YAML with limits, timeouts and health checks (see docs/proxygroup.md); what it says wins over flags.
+    /// Read again when it changes: what a running proxy can take comes into force, the rest at the next start.
+    #[arg(long, value_name = "FILE")]
+    settings: Option<PathBuf>,
     /// Threads that serve clients, each with its own listener and connections [default: one per core].
     #[arg(long, value_name = "N")]
     threads: Option<NonZeroUsize>,
@@ -136,7 +144,7 @@ async fn serve(arguments: Arguments) -> Result<(), Failure> {
     };
     let further = further(&arguments, standalone.as_ref());
     let (client, admin_address) = addresses(&arguments, standalone);
-    let settings = settings(&arguments);
+    let (settings, tuner) = tuned(&arguments).map_err(Failure::Usage)?;
     let tls = tls(&arguments).map_err(Failure::Usage)?;
     let mut doors = doors(client, &further, tls.as_ref(), settings.shards)?;
     if let Some(events) = arguments.listen_events {
@@ -152,10 +160,12 @@ async fn serve(arguments: Arguments) -> Result<(), Failure> {
     tracing::info!(%client, admin = %admin_address, threads, version = env!("CARGO_PKG_VERSION"), "warren proxy");
 
     let mut metrics = Metrics::new();
-    let access = access_log(&arguments.access_log).map_err(Failure::Usage)?;
+    let place = tuner.as_ref().and_then(Tuner::access_log).unwrap_or(&arguments.access_log);
+    let access = access_log(place).map_err(Failure::Usage)?;
     let (traces, exporter) = traces(&arguments.traces, &mut metrics).map_err(Failure::Usage)?.unzip();
     let proxy = Proxy::traced(settings, metrics.registry(), access, traces);
-    let admin = admin_of(&proxy, metrics, arguments.credentials_dir);
+    let standing = tuner.as_ref().map(Tuner::standing);
+    let admin = admin_of(&proxy, metrics, standing, arguments.credentials_dir);
     let refusals = proxy.clone();
     let (publisher, tables) = follow::channel(move |_| refusals.table_refused());
 
@@ -174,6 +184,9 @@ async fn serve(arguments: Arguments) -> Result<(), Failure> {
     if let Some(tls) = tls {
         tasks.spawn(tls.follow(done.clone()));
     }
+    if let Some(tuner) = tuner {
+        tasks.spawn(tuner.follow(proxy.clone(), done.clone()));
+    }
     let mut signals = Signals::new().map_err(Failure::Runtime)?;
     let shards = start_shards(&proxy, doors, &stop).map_err(Failure::Runtime)?;
     run_to_the_end(shards, &mut signals, &stop).await;
@@ -181,6 +194,16 @@ async fn serve(arguments: Arguments) -> Result<(), Failure> {
     while tasks.join_next().await.is_some() {}
     tracing::info!("done");
     Ok(())
+}
+
+/// The settings to start with, and who follows their document.
+fn tuned(arguments: &Arguments) -> anyhow::Result<(Settings, Option<Tuner>)> {
+    let settings = settings(arguments);
+    let Some(file) = arguments.settings.clone() else { return Ok((settings, None)) };
+    // In Kubernetes a proxy that does not start helps nobody: the operator has checked the document, and is told.
+    let waits = arguments.source.config.is_some();
+    let tuner = Tuner::read(file, &settings, waits).context("--settings")?;
+    Ok((tuner.settings(), Some(tuner)))
 }
 
 fn settings(arguments: &Arguments) -> Settings {
@@ -334,13 +357,16 @@ fn further(arguments: &Arguments, standalone: Option<&Listen>) -> Vec<(String, S
     flags.iter().chain(unnamed).cloned().collect()
 }
 
-fn admin_of(proxy: &Proxy, metrics: Metrics, credentials: Option<PathBuf>) -> Admin {
+fn admin_of(proxy: &Proxy, metrics: Metrics, settings: Option<Standing>, credentials: Option<PathBuf>) -> Admin {
     let [ready, status, queries, drain, undrain, explain] = [(); 6].map(|()| proxy.clone());
     let admin = Admin::new(Arc::new(metrics)).ready_when(move || ready.readiness());
     let Some(directory) = credentials else { return admin };
     admin
         .opened_by(Token::in_file(directory.join(ADMIN_TOKEN)))
-        .page("/v1/status", move || status.status())
+        .page("/v1/status", move || match &settings {
+            Some(settings) => settings.add_to(status.status()),
+            None => status.status(),
+        })
         .page("/v1/queries", move || serde_json::json!(queries.queries()))
         .action("/v1/drain", move |_| Ok(drain.set_aside(true)))
         .action("/v1/undrain", move |_| Ok(undrain.set_aside(false)))
@@ -364,54 +390,5 @@ impl Signals {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
         }
-    }
-}
-
-fn parse_duration(text: &str) -> Result<Duration, String> {
-    let mend = || format!("{text:?} is no duration: write a number and a unit, as 500ms, 5s or 2m");
-    let duration: jiff::SignedDuration = text.parse().map_err(|_| mend())?;
-    duration.try_into().map_err(|_| mend())
-}
-
-fn parse_listener(text: &str) -> Result<(String, SocketAddr), String> {
-    let mend = || format!("{text:?} is no listener: write a name, '=' and an address, as bi=0.0.0.0:8081");
-    let (name, address) = text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or_else(mend)?;
-    Ok((name.to_owned(), address.parse().map_err(|_| mend())?))
-}
-
-fn parse_header_size(text: &str) -> Result<u32, String> {
-    let size = parse_size(text)?;
-    let fits = u32::try_from(size).ok().filter(|size| (8 * 1024..=2 * 1024 * 1024).contains(size));
-    fits.ok_or_else(|| format!("{text:?} must be from 8KiB to 2MiB"))
-}
-
-fn parse_size(text: &str) -> Result<usize, String> {
-    let mend = || format!("{text:?} is no size: write a number of bytes, or one with KiB, MiB or GiB");
-    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
-    let unit: usize = match &text[digits.len()..] {
-        "" | "B" => 1,
-        "KiB" => 1024,
-        "MiB" => 1024 * 1024,
-        "GiB" => 1024 * 1024 * 1024,
-        _ => return Err(mend()),
-    };
-    digits.parse::<usize>().ok().and_then(|number| number.checked_mul(unit)).ok_or_else(mend)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_and_sizes_have_units() {
-        assert_eq!(parse_duration("5s"), Ok(Duration::from_secs(5)));
-        assert_eq!(parse_duration("2m"), Ok(Duration::from_mins(2)));
-        assert_eq!(parse_duration("1m30s"), Ok(Duration::from_secs(90)));
-        assert!(parse_duration("5").is_err());
-        assert!(parse_duration("-5s").is_err());
-        assert_eq!(parse_size("1MiB"), Ok(1024 * 1024));
-        assert_eq!(parse_size("0"), Ok(0));
-        assert!(parse_size("1MB").is_err());
-        assert!(parse_size("MiB").is_err());
     }
 }

@@ -12,12 +12,16 @@ use sha2::{Digest, Sha256};
 use super::{
     cluster::{self, ClusterIdentity, EVENT_TOKEN_KEY},
     group::{GroupIdentity, canary_share},
-    labels::{COMPONENT, GATEWAY, MANAGED_BY, WARREN, component, labels},
+    labels::{COMPONENT, GATEWAY, LEAVING_GROUPS, MANAGED_BY, WARREN, component, labels},
     metadata::owned_meta,
+    proxy_group::ProxyIdentity,
     rules,
 };
 use crate::{
-    api::{self, GroupSelection, Properties, ServingIntent, TrinoCluster, TrinoClusterGroup, TrinoGatewaySpec},
+    api::{
+        self, GroupSelection, Properties, ProxyGroupSpec, ServingIntent, TrinoCluster, TrinoClusterGroup,
+        TrinoGatewaySpec,
+    },
     routing::{
         Canary, Cluster, Group, HealthCheck, Listener, ProxyMode, ROUTING_TABLE_FORMAT, RoutingTable, Serving,
         Strategy, TableError,
@@ -210,6 +214,34 @@ fn external_cluster(
     let (url, client_url) = (external.url.clone(), external.client_url.clone());
     let event_token = input.event_tokens.get(&external.name).cloned();
     Some(Cluster { name, url, client_url, weight, serving: Serving::Active, ca, event_token })
+}
+
+/// Whether proxies whose spec says `selection` serve a group of the gateway.
+///
+/// A name that only rules know, and no TrinoClusterGroup has, is nobody's.
+pub fn serves(selection: &GroupSelection, group: &TrinoClusterGroup) -> bool {
+    let name = group.metadata.name.as_deref().unwrap_or_default();
+    selects(Some(selection), name, group.metadata.labels.as_ref())
+}
+
+/// The ConfigMap that carries the table of proxies that serve some groups only. `leaving`: since when others are not
+/// served any more.
+///
+/// # Errors
+/// When the table is too large for a ConfigMap.
+pub fn narrow_config_map(
+    proxies: &ProxyIdentity,
+    spec: &ProxyGroupSpec,
+    table: &RoutingTable,
+    leaving: &BTreeMap<String, String>,
+) -> Result<ConfigMap, TableError> {
+    let mut made = config_map(&proxies.owner, &proxies.namespace, table)?;
+    let mut metadata =
+        owned_meta(proxies.routing_config_map(spec), &proxies.namespace, &proxies.labels(), &proxies.owner);
+    let leaving = (!leaving.is_empty()).then(|| serde_json::to_string(leaving).expect("texts are JSON"));
+    metadata.annotations = leaving.map(|leaving| [(LEAVING_GROUPS.to_owned(), leaving)].into());
+    made.metadata = metadata;
+    Ok(made)
 }
 
 /// The ConfigMap that carries `table`.

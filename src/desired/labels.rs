@@ -36,6 +36,14 @@ pub const LEAVING_SINCE: &str = "trinowarren.io/leaving-since";
 /// Annotation on a pod, Kubernetes' own: of those that are ready, the one with the least goes first.
 pub const DELETION_COST: &str = "controller.kubernetes.io/pod-deletion-cost";
 
+/// Annotation on a proxy's pod: names of the labels and annotations that its ProxyGroup's spec gave it, in JSON.
+pub const GIVEN_METADATA: &str = "trinowarren.io/given-metadata";
+/// Annotation on a proxy's pod: digest of the settings that it is to take while it runs.
+pub const CONFIG: &str = "trinowarren.io/config";
+/// Annotation on the routing table of proxies that serve some groups only: since when a group is not served any more, by
+/// its name, in JSON.
+pub const LEAVING_GROUPS: &str = "trinowarren.io/leaving-groups";
+
 /// On a cluster of a group: since when another one is to take its place, since its coordinator's node is to go.
 pub const MOVING_SINCE: &str = "trinowarren.io/moving-since";
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::proxy_group::ListenerPort;
+use super::proxy_group::{ListenerPort, revised};
 use crate::api::{ProxyGroupSpec, TrinoClusterSpec};
 
 /// The first 10 hexadecimal digits of the SHA-256 of what the user wrote, defaults left out.
@@ -102,12 +102,28 @@ pub fn cluster_revision(spec: &TrinoClusterSpec) -> Revision {
     Revision::of(serde_json::to_value(spec).expect("a spec is JSON by its type"))
 }
 
-/// The revision of a ProxyGroup: its pods alone, with the ports of its gateway's listeners.
+/// The revision of a ProxyGroup: its pods alone, with the ports of its gateway's listeners, and without what running pods
+/// are given: labels, annotations, and settings that they reload.
 pub fn proxy_revision(spec: &ProxyGroupSpec, listeners: &[ListenerPort]) -> Revision {
     // No listeners are none that the user wrote: what is null is left out.
     let listeners = (!listeners.is_empty()).then_some(listeners);
-    let written = serde_json::json!({"gateway": spec.gateway, "template": spec.template, "listeners": listeners});
-    Revision::of(written)
+    let mut template = spec.template.clone();
+    if let Some(template) = &mut template {
+        template.metadata = None;
+        if let Some(pod) = &mut template.spec {
+            (pod.config, pod.update_strategy) = (None, None);
+        }
+    }
+    let policies = (!spec.schedule_policies.is_empty()).then_some(&spec.schedule_policies);
+    Revision::of(serde_json::json!({
+        "gateway": spec.gateway,
+        "template": template,
+        "listeners": listeners,
+        "schedulePolicies": policies,
+        "settings": revised(spec),
+        // Which table is followed; what stands in it changes without a restart.
+        "table": spec.groups.as_ref().map(|_| "own"),
+    }))
 }
 
 /// Drops nulls and empty objects, so that `coordinator: {}` and no coordinator are one revision.
@@ -140,6 +156,36 @@ mod tests {
         assert_eq!(revision("{version: '476', coordinator: {}, config: {}}"), revision("version: '476'"));
         assert_ne!(revision("version: '477'"), revision("version: '476'"));
         assert_ne!(revision("{version: '476', config: {a: b}}"), revision("version: '476'"));
+    }
+
+    #[test]
+    fn what_proxies_take_while_they_run_makes_no_revision_of_theirs() {
+        let proxies = |yaml: &str| {
+            let spec = serde_saphyr::from_str(&format!("{{gateway: {{name: gw}}, {yaml}}}")).expect(yaml);
+            proxy_revision(&spec, &[])
+        };
+        // A literal: were it to change, all proxies would be replaced at the next upgrade of the operator.
+        let base = proxies("replicas: 2");
+        assert_eq!(base.as_str(), "063c4e2161");
+        for same in [
+            "rollout: {maxSurge: 2}, minReadySeconds: 5, paused: true",
+            "template: {metadata: {labels: {team: bi}, annotations: {a: b}}}",
+            "template: {spec: {updateStrategy: {config: Restart}}}",
+        ] {
+            assert_eq!(proxies(same), base, "{same}");
+        }
+        let first = proxies("template: {spec: {config: 'polls: {tries: 3}'}}");
+        assert_ne!(first, base, "the first settings must be mounted");
+        assert_eq!(proxies("template: {spec: {config: 'health: {failures: 3}'}}"), first);
+        assert_ne!(proxies("template: {spec: {config: 'threads: 3'}}"), first);
+        let restart = |config: &str| {
+            proxies(&format!("template: {{spec: {{updateStrategy: {{config: Restart}}, config: '{config}'}}}}"))
+        };
+        assert_ne!(restart("polls: {tries: 3}"), restart("polls: {tries: 4}"));
+        let groups = proxies("groups: {names: [a]}");
+        assert_ne!(groups, base);
+        assert_eq!(proxies("groups: {names: [b]}"), groups);
+        assert_ne!(proxies("template: {spec: {server: {ports: {client: 8081}}}}"), base);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use crate::routing::TableError;
+use crate::{routing::TableError, tuning};
 
 /// Why a routing table is refused, or could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +65,14 @@ pub enum Error {
         origin: String,
         /// The fault; it names its field.
         fault: TableError,
+    },
+    /// A document with settings says what cannot be.
+    #[error("{}: {fault}", .file.display())]
+    Tuning {
+        /// The document.
+        file: PathBuf,
+        /// The fault; it names its key.
+        fault: tuning::Error,
     },
     /// The Kubernetes API cannot even be tried.
     #[error("the Kubernetes API cannot be reached: run in a pod, or with a kubeconfig")]

@@ -24,6 +24,7 @@ use super::{
     outside::Outside,
     oversee::Teller,
     reason::Reason,
+    settings::LiveSettings,
 };
 
 /// The most bytes of an answer that are read: a coordinator's is about 200.
@@ -75,10 +76,11 @@ impl From<Unanswered> for Reason {
 }
 
 /// Checks `backend` again and again until `shutdown`, and tells each check.
-pub(super) async fn watch(backend: Arc<Backend>, settings: Arc<Settings>, teller: Teller, shutdown: CancellationToken) {
-    let checks = &settings.health;
-    let mut retry = checks.retry;
+pub(super) async fn watch(backend: Arc<Backend>, live: LiveSettings, teller: Teller, shutdown: CancellationToken) {
+    let mut retry = live.load().health.retry;
     loop {
+        let settings = live.load_full();
+        let checks = &settings.health;
         let result = tokio::select! {
             () = shutdown.cancelled() => return,
             result = tokio::time::timeout(checks.timeout, check(&backend, &settings)) => {

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use http::{
     Method, Request, Response, StatusCode,
@@ -39,6 +39,7 @@ use super::{
     peek::Peek,
     report,
     rewrite::{Lead, Rewriter},
+    settings::LiveSettings,
     statement, strict, transaction,
 };
 use crate::{
@@ -55,7 +56,7 @@ pub struct Proxy {
 /// What all requests share.
 #[derive(Debug)]
 pub(super) struct Gateway {
-    pub(super) settings: Arc<Settings>,
+    pub(super) settings: LiveSettings,
     pub(super) observer: Arc<Observer>,
     fleet: ArcSwapOption<Fleet>,
     draining: AtomicBool,
@@ -73,7 +74,7 @@ impl Proxy {
     /// The same, which also makes a span of each request that is sampled.
     pub fn traced(settings: Settings, registry: &mut Registry, access: Option<Lines>, traces: Option<Traces>) -> Self {
         let gateway = Gateway {
-            settings: Arc::new(settings),
+            settings: Arc::new(ArcSwap::from_pointee(settings)),
             observer: Observer::new(Meters::new(registry), access, traces),
             fleet: ArcSwapOption::empty(),
             draining: AtomicBool::new(false),
@@ -120,10 +121,16 @@ impl Proxy {
         if self.gateway.fleet.load().is_none() {
             return Err("no routing table is in force yet".to_owned());
         }
-        if self.gateway.serving_shards.load(Ordering::Acquire) < self.gateway.settings.shards {
+        if self.gateway.serving_shards.load(Ordering::Acquire) < self.gateway.settings.load().shards {
             return Err("the client listener is not up yet".to_owned());
         }
         Ok(())
+    }
+
+    /// Goes on with those of `settings` that can change while it runs: requests and checks that begin from now on have
+    /// them. The others stay as they were at the start.
+    pub fn tune(&self, settings: &Settings) {
+        self.gateway.settings.rcu(|now| now.tuned(settings));
     }
 
     /// Counts a routing table that was refused before it came here.
@@ -233,7 +240,8 @@ impl Gateway {
         if endpoint == Endpoint::Unknown {
             return Err(Error::NotFound);
         }
-        let mut ask = Ask::new(&self.settings, fleet, arrival, (request.uri(), request.headers()), observation)?;
+        let settings = self.settings.load_full();
+        let mut ask = Ask::new(&settings, fleet, arrival, (request.uri(), request.headers()), observation)?;
         ask.observation.came_from(ask.client, ask.outside.host());
         let exchanged = match endpoint {
             Endpoint::Statement => statement::submit(&mut ask, request).await?,

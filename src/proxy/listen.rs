@@ -43,7 +43,7 @@ pub(super) async fn serve(gateway: Arc<Gateway>, shard: Shard, door: Door, shutd
         Err(error) => return tracing::error!(%error, "a listener cannot be used"),
     };
     let context = Arc::new(Context {
-        server: server(&gateway.settings),
+        server: server(&gateway.settings.load()),
         shard,
         listener: name,
         tls,
@@ -51,7 +51,8 @@ pub(super) async fn serve(gateway: Arc<Gateway>, shard: Shard, door: Door, shutd
         closing: CancellationToken::new(),
         gateway,
     });
-    let settings = &context.gateway.settings;
+    // What is asked of them here changes with a new process only.
+    let settings = context.gateway.settings.load_full();
     let most = settings.max_connections.div_ceil(settings.shards);
     let mut connections = JoinSet::new();
     let mut close_at = None;
@@ -141,10 +142,10 @@ async fn connection(context: Arc<Context>, stream: TcpStream, peer: SocketAddr) 
         for_events: context.for_events,
         seen: Mutex::default(),
     };
-    let stream = Patient::new(stream, context.gateway.settings.write_timeout);
+    let stream = Patient::new(stream, context.gateway.settings.load().write_timeout);
     let ended = match &context.tls {
         None => serve_http(&context, stream, arrival).await,
-        Some(tls) => match Box::pin(handshake(tls, stream, context.gateway.settings.header_timeout)).await {
+        Some(tls) => match Box::pin(handshake(tls, stream, context.gateway.settings.load().header_timeout)).await {
             Ok(stream) => {
                 let server_name = stream.get_ref().1.server_name().map(Into::into);
                 // In a box: its state is several times that of a connection without TLS.
@@ -197,7 +198,7 @@ where
 {
     let told = |ended: Result<(), C::Error>| ended.map_err(|error| error.to_string());
     // hyper's own deadline for a request's head begins only once it knows which HTTP is spoken.
-    let first_request = tokio::time::sleep(context.gateway.settings.header_timeout);
+    let first_request = tokio::time::sleep(context.gateway.settings.load().header_timeout);
     tokio::select! {
         ended = connection.as_mut() => return told(ended),
         () = context.closing.cancelled() => {

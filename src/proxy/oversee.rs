@@ -83,7 +83,7 @@ pub(super) async fn oversee(
         let table = tables.borrow_and_update().clone();
         if let Some(router) = table {
             let before = gateway.fleet();
-            let fleet = Arc::new(Fleet::new(router, before.as_deref(), &gateway.settings));
+            let fleet = Arc::new(Fleet::new(router, before.as_deref(), &gateway.settings.load()));
             let gone = checks.adapt(&gateway, &fleet, &shutdown);
             gateway.observer.meters.table_in_force(&fleet.hash, &gone);
             gateway.put_into_force(fleet);

@@ -15,6 +15,7 @@ use super::{
     health::Checked,
     oversee::Teller,
     reason::{QueryFault, Reason},
+    settings::LiveSettings,
 };
 use crate::{
     routing::HealthCheck,
@@ -31,12 +32,13 @@ const FIRST_RETRY: Duration = Duration::from_secs(5);
 const SOURCE: HeaderValue = HeaderValue::from_static("warren-health-check");
 
 /// Checks `backend` by its query again and again until `stop`, as long as it has one and its coordinator answers.
-pub(super) async fn watch(backend: Arc<Backend>, settings: Arc<Settings>, teller: Teller, stop: CancellationToken) {
+pub(super) async fn watch(backend: Arc<Backend>, live: LiveSettings, teller: Teller, stop: CancellationToken) {
     let (mut wanted, mut answering) = (backend.health_check(), backend.health.answering());
     let mut retry = FIRST_RETRY;
     // Proxies get a new table at one time, and shall not all ask then: a cluster that is healthy can wait.
     let mut may_wait = true;
     loop {
+        let settings = live.load_full();
         let check = wanted.borrow_and_update().clone();
         let answers = *answering.borrow_and_update();
         let pause = match check.filter(|_| answers) {

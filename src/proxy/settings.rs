@@ -1,6 +1,11 @@
-//! The proxy's limits and deadlines, with the values that fit most. Set once, at the start.
+//! The proxy's limits and deadlines, with the values that fit most. Some of them change while it runs.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+
+/// The settings in force, for whoever outlives a change of them.
+pub(super) type LiveSettings = Arc<ArcSwap<Settings>>;
 
 /// Limits and deadlines of a proxy.
 #[derive(Clone, Debug)]
@@ -59,6 +64,33 @@ pub struct HealthChecks {
     pub successes: u32,
     /// For how long a cluster that came back takes less than its share of new queries, growing to the whole of it.
     pub slow_start: Duration,
+}
+
+impl Settings {
+    /// These settings with those of `next` that a running proxy can take. The others are built into what it has: its
+    /// threads, its listeners, its connections.
+    pub fn tuned(&self, next: &Self) -> Self {
+        let health = &next.health;
+        Self {
+            max_statement_kept: next.max_statement_kept,
+            statement_timeout: next.statement_timeout,
+            response_timeout: next.response_timeout,
+            poll_tries: next.poll_tries,
+            poll_patience: next.poll_patience,
+            body_timeout: next.body_timeout,
+            write_timeout: next.write_timeout,
+            health: HealthChecks {
+                interval: health.interval,
+                retry: health.retry,
+                max_retry: health.max_retry,
+                timeout: health.timeout,
+                failures: health.failures,
+                successes: health.successes,
+                slow_start: self.health.slow_start,
+            },
+            ..self.clone()
+        }
+    }
 }
 
 impl Default for Settings {

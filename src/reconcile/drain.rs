@@ -3,29 +3,26 @@
 
 use std::{sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use futures::StreamExt as _;
-use http::{HeaderValue, Request, header::AUTHORIZATION};
+use http::HeaderValue;
 use jiff::Timestamp;
 use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::Time};
 use kube::ResourceExt;
 
 use super::{
+    admin::{self, AT_ONCE, AdminPort, has_ended},
     context::{Context, whole_second},
     error::Error,
     events::gateways_of,
-    fetch::pod_url,
     index::{Watched, label},
-    proxies,
     statement::{self, Coordinator},
 };
 use crate::{
-    api::{DrainStatus, OldestQuery, ProxyGroup, ProxyMode, TrinoCluster, TrinoGateway},
+    api::{DrainStatus, OldestQuery, ProxyMode, TrinoCluster, TrinoClusterGroup, TrinoGateway},
     desired::{
         cluster::ClusterIdentity,
-        drain_terms,
-        labels::{CLUSTER, COMPONENT, DRAINING_SINCE, PROXY_GROUP, component},
-        proxy_group::{ADMIN_PORT, ADMIN_TOKEN_KEY},
+        drain_terms, gateway,
+        labels::{CLUSTER, COMPONENT, DRAINING_SINCE, GROUP, PROXY_GROUP, component},
         verify_terms,
     },
     lifecycle::{
@@ -42,9 +39,6 @@ pub(super) const INTERVAL: Duration = Duration::from_secs(5);
 /// Those that a client has begun, not those that each statement without one has for itself.
 const TRANSACTIONS: &str = "SELECT transaction_id FROM system.runtime.transactions WHERE NOT auto_commit_context";
 const TRANSACTIONS_DEADLINE: Duration = Duration::from_secs(10);
-
-/// Proxies that are asked at the same time.
-const AT_ONCE: usize = 16;
 
 /// Of what could not be seen, this much is told in status.
 const MOST_TOLD: usize = 5;
@@ -104,12 +98,6 @@ fn is_gone(context: &Context, identity: &ClusterIdentity, now: Timestamp, abando
     !alive.any(|pod| !has_ended(pod) && away(pod, now) < abandonment)
 }
 
-/// Whether the pod's containers are no more, and will not start again.
-fn has_ended(pod: &Pod) -> bool {
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    matches!(phase, Some("Succeeded" | "Failed"))
-}
-
 /// For how long the pod was not ready; zero while it is.
 fn away(pod: &Pod, now: Timestamp) -> Duration {
     let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref()).into_iter().flatten();
@@ -127,32 +115,36 @@ async fn ask_proxies(
     look: &mut Look,
 ) -> Result<(), Error> {
     let namespace = cluster.namespace().unwrap_or_default();
+    let of_group = label(cluster, GROUP).unwrap_or_default();
+    let labels =
+        TrinoClusterGroup::named(&context.index, &namespace, of_group).and_then(|group| group.metadata.labels.clone());
     let served = cluster.status.as_ref().and_then(|status| Some(status.serving_since.as_ref()?.0));
     let mut asked = Vec::new();
     for group in context.index.proxy_groups.state_filter(|proxies| {
         proxies.namespace().as_deref() == Some(&*namespace)
             && gateways.iter().any(|gateway| gateway.name_any() == proxies.spec.gateway.name)
     }) {
+        let is_theirs = gateway::selects(group.spec.groups.as_ref(), of_group, labels.as_ref());
         let pods = Pod::labelled(&context.index, &namespace, PROXY_GROUP, &group.name_any());
-        let token = if pods.is_empty() { None } else { token(context, &namespace, &group).await? };
+        let token = if pods.is_empty() { None } else { admin::token(context, &namespace, &group).await? };
         for pod in pods.into_iter().filter(|pod| !has_ended(pod)) {
-            let Some(address) = pod.status.as_ref().and_then(|status| status.pod_ip.clone()) else { continue };
+            let Some(port) = AdminPort::of(&pod) else { continue };
             let began = began(&pod).filter(|began| served.is_none_or(|served| *began > served));
             look.youngest_proxy = look.youngest_proxy.max(began);
             look.proxies.insert(pod.name_any());
             // One that was out of its Service for so long, and does not answer, has no query that is not given up.
             let matters = away(&pod, now) < abandonment;
-            asked.push((pod.name_any(), address, token.clone(), matters));
+            asked.push((pod.name_any(), port, token.clone(), (matters, is_theirs)));
         }
     }
     let name = cluster.name_any();
-    let reports = futures::stream::iter(asked).map(|(pod, address, token, matters)| async move {
-        let report = ask_proxy(context, &address, token).await;
-        (pod, matters, report)
+    let reports = futures::stream::iter(asked).map(|(pod, port, token, terms)| async move {
+        let report = ask_proxy(context, &port, token).await;
+        (pod, terms, report)
     });
     let mut reports = reports.buffer_unordered(AT_ONCE);
-    while let Some((pod, matters, report)) = reports.next().await {
-        match report.and_then(|report| take(look, &report, &name)) {
+    while let Some((pod, (matters, is_theirs), report)) = reports.next().await {
+        match report.and_then(|report| take(look, &report, &name, is_theirs)) {
             Err(_) if !matters => {}
             Ok(()) => {}
             Err(fault) => look.blind.push(format!("proxy {pod}: {fault}")),
@@ -162,33 +154,23 @@ async fn ask_proxies(
     Ok(())
 }
 
-async fn token(context: &Context, namespace: &str, group: &ProxyGroup) -> Result<Option<HeaderValue>, Error> {
-    let name = proxies::identity(group).object_name();
-    let bytes = context.secret(namespace, &name).await?.and_then(|secret| secret.data?.remove(ADMIN_TOKEN_KEY));
-    let value = bytes.and_then(|bytes| HeaderValue::try_from([b"Bearer ", &*bytes.0].concat()).ok());
-    Ok(value.map(|mut value| {
-        value.set_sensitive(true);
-        value
-    }))
-}
-
 /// When the proxy's process began: a container that starts anew has forgotten what it saw.
 fn began(pod: &Pod) -> Option<Timestamp> {
     let container = pod.status.as_ref()?.container_statuses.as_ref()?.first()?;
     Some(container.state.as_ref()?.running.as_ref()?.started_at.as_ref()?.0)
 }
 
-async fn ask_proxy(context: &Context, address: &str, token: Option<HeaderValue>) -> Result<LiveReport, String> {
-    let token = token.ok_or("the Secret with its admin token is missing")?;
-    let request = Request::get(pod_url(address, ADMIN_PORT, "/v1/queries")).header(AUTHORIZATION, token);
-    let request = request.body(Bytes::new()).map_err(|error| error.to_string())?;
-    let body = (context.fetch)(request).await.map_err(|error| error.to_string())?;
+async fn ask_proxy(context: &Context, port: &AdminPort, token: Option<HeaderValue>) -> Result<LiveReport, String> {
+    let body = port.get(context, token, "/v1/queries").await?;
     serde_json::from_slice(&body).map_err(|_| "its report cannot be read; is it of another version?".to_owned())
 }
 
-/// Takes in what a proxy saw of the cluster.
-fn take(look: &mut Look, report: &LiveReport, cluster: &str) -> Result<(), String> {
+/// Takes in what a proxy saw of the cluster; one that does not serve the cluster's group may know nothing of it.
+fn take(look: &mut Look, report: &LiveReport, cluster: &str, is_theirs: bool) -> Result<(), String> {
     let seen = report.clusters.iter().find(|seen| seen.cluster == cluster);
+    if seen.is_none() && !is_theirs {
+        return Ok(());
+    }
     let seen = seen.filter(|seen| seen.serving == Serving::Draining);
     let seen = seen.ok_or("it has not yet applied the routing table that takes the cluster out")?;
     look.in_flight += seen.in_flight;

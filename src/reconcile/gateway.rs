@@ -9,7 +9,7 @@ use super::{
     context::Context,
     error::Error,
     index::{Index, Watched, label},
-    references,
+    narrow, references,
 };
 use crate::{
     api::{
@@ -56,10 +56,12 @@ pub(super) async fn reconcile(gateway: Arc<TrinoGateway>, context: &Context) -> 
     let router = Router::compile(table)?;
     let owner = gateway.controller_owner_ref(&()).expect("an object from the API server has a name and a UID");
     context.apply(gateway::config_map(&owner, &namespace, router.table())?).await?;
+    let again = narrow::publish(context, &gateway, &groups, router.table()).await?;
     let status = status_of(&gateway, router.table());
     let conditions = conditions(&gateway, &context.index, &namespace, router.table());
     context.write_status(&*gateway, status, &conditions).await?;
-    Ok(Action::requeue(if secrets_missing { SECRET_RETRY } else { RESYNC }))
+    let again = again.unwrap_or(RESYNC).min(RESYNC);
+    Ok(Action::requeue(if secrets_missing { SECRET_RETRY } else { again }))
 }
 
 fn groups_behind(gateway: &TrinoGateway, index: &Index, namespace: &str) -> Vec<Arc<TrinoClusterGroup>> {
@@ -85,7 +87,11 @@ fn clusters_of(group: &TrinoClusterGroup, index: &Index) -> Vec<Arc<TrinoCluster
 
 /// The table that the proxies follow now.
 fn published(index: &Index, namespace: &str, gateway: &str) -> Option<RoutingTable> {
-    let config_map = ConfigMap::named(index, namespace, &config_map_name(gateway))?;
+    decoded(&*ConfigMap::named(index, namespace, &config_map_name(gateway))?)
+}
+
+/// The table that a ConfigMap carries.
+pub(super) fn decoded(config_map: &ConfigMap) -> Option<RoutingTable> {
     let json = config_map.data.as_ref().and_then(|data| data.get(TABLE_KEY)).map(String::as_bytes);
     let gzip = config_map.binary_data.as_ref().and_then(|data| data.get(TABLE_GZIP_KEY)).map(|bytes| &*bytes.0);
     RoutingTable::decode(json, gzip).ok()

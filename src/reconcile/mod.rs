@@ -3,6 +3,7 @@
 //! Each kind has a file of its own with the same steps: fetch → check → build → apply → status. What is to be built
 //! stands in `desired`, what is to be decided in `lifecycle`; only this module writes to the API server.
 
+mod admin;
 mod apply;
 mod assess;
 mod backoff;
@@ -21,6 +22,7 @@ mod index;
 mod issue;
 mod malformed;
 mod metrics;
+mod narrow;
 mod nodes;
 mod proxies;
 mod readiness;
@@ -30,6 +32,7 @@ mod statement;
 mod status;
 mod sweep;
 mod template;
+mod tuning;
 mod verify;
 mod wakes;
 mod workers;

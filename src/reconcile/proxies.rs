@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::{
     apps::v1::{ControllerRevision, Deployment},
-    core::v1::Pod,
+    core::v1::{ConfigMap, Pod},
 };
 use kube::{Resource, ResourceExt, runtime::controller::Action};
 
@@ -14,20 +14,23 @@ use super::{
     context::Context,
     error::Error,
     index::{Index, Watched, label},
-    rendered, secret_value,
+    references, rendered, secret_value,
     status::{self, HasStatus},
+    tuning::{self, Found},
 };
 use crate::{
-    api::{Conditions, ListenerStatus, ProxyGroup, ProxyGroupStatus, TrinoGateway},
+    api::{CONFIG_ACCEPTED, Conditions, ListenerStatus, ProxyGroup, ProxyGroupStatus, TrinoGateway},
     desired::{
         Revision,
         labels::{PROXY_GROUP, REVISION, selector_text},
-        proxy_group::{self, ListenerPort, NeededSecret, ProxyIdentity, ProxyObjects},
+        proxy_group::{self, ListenerPort, NeededSecret, ProxyIdentity, ProxyObjects, RenderError},
         proxy_revision,
     },
 };
 
 const RESYNC: Duration = Duration::from_mins(10);
+/// While proxies are to take other settings, they are asked again.
+const CONFIG_RETRY: Duration = Duration::from_secs(5);
 /// Secrets are not watched (that would take the right to read all of them), so a missing one is looked for again.
 const SECRET_RETRY: Duration = Duration::from_secs(15);
 
@@ -39,6 +42,9 @@ pub(super) async fn reconcile(proxies: Arc<ProxyGroup>, context: &Context) -> Re
     let identity = identity(&proxies);
     let listeners = listeners(&identity, &context.index);
     proxy_group::check_ports(&proxies.spec, &listeners)?;
+    if let Err(error) = proxy_group::check_config(&proxies.spec) {
+        return refuse_config(context, &proxies, &error).await;
+    }
     let revision = proxy_revision(&proxies.spec, &listeners);
     let missing = missing_secret(context, &proxies, &identity).await?;
     if let Some(missing) = &missing
@@ -55,19 +61,48 @@ pub(super) async fn reconcile(proxies: Arc<ProxyGroup>, context: &Context) -> Re
     };
     let objects =
         proxy_group::objects(&identity, &proxies.spec, &revision, &rendered).ok_or(Error::Incomplete(name))?;
+    let own_table = identity.routing_config_map(&proxies.spec);
+    let config_maps: Vec<_> = objects.config.iter().map(ResourceExt::name_any).chain([own_table]).collect();
     context.create_secret_once(&identity.secret(secret_value())).await?;
     let deployment = apply(context, objects).await?;
-    let resync = if missing.is_some() { SECRET_RETRY } else { RESYNC };
+    tuning::relabel(context, &proxies, &identity).await?;
+    let found = tuning::look(context, &proxies, &identity, assess::is_complete(&deployment)).await?;
+    let resync = match &found {
+        Some(found) if !found.is_settled() => CONFIG_RETRY,
+        _ if missing.is_some() => SECRET_RETRY,
+        _ => RESYNC,
+    };
     let conditions = missing.unwrap_or_else(|| conditions(&proxies, &deployment, &context.index, &identity.namespace));
     let status = ProxyGroupStatus {
         listeners: listeners.iter().map(|listener| listener_status(&identity, &proxies, listener)).collect(),
         ..status_of(&proxies, &identity, &deployment, proxy_group::image(&rendered), &context.own_image)
     };
+    let status = with_config(status, &proxies, found);
     context.write_status(&*proxies, status, &conditions).await?;
     if matches!(conditions, Conditions::Ready { .. }) {
-        prune(context, &identity, &revision).await?;
+        prune(context, &identity, &revision, &config_maps).await?;
     }
     Ok(Action::requeue(resync))
+}
+
+/// The settings cannot be used: proxies keep those that they have, and nothing else is changed either.
+async fn refuse_config(context: &Context, proxies: &ProxyGroup, error: &RenderError) -> Result<Action, Error> {
+    let mut status = proxies.status.clone().unwrap_or_default();
+    status.conditions.retain(|condition| condition.type_ != CONFIG_ACCEPTED.0);
+    status.conditions.push(tuning::refused(context, proxies, error));
+    let message = error.to_string();
+    let conditions = Conditions::Stalled { serving: status::serves(proxies), reason: "ConfigRefused", message };
+    context.write_status(proxies, status, &conditions).await?;
+    Ok(Action::requeue(RESYNC))
+}
+
+fn with_config(mut status: ProxyGroupStatus, proxies: &ProxyGroup, found: Option<Found>) -> ProxyGroupStatus {
+    status.conditions.retain(|condition| condition.type_ != CONFIG_ACCEPTED.0);
+    status.config_hash = proxy_group::config_hash(&proxies.spec);
+    let (applied, condition) = found.map(|Found { applied, condition }| (applied, condition)).unzip();
+    status.applied_by = applied.unwrap_or_default();
+    status.conditions.extend(condition);
+    status
 }
 
 /// Who `proxies` is.
@@ -136,19 +171,33 @@ fn ready(deployment: &Deployment) -> i32 {
 
 /// Applies all objects; what pods need comes before them.
 async fn apply(context: &Context, objects: ProxyObjects) -> Result<Applied<Deployment>, Error> {
-    let ProxyObjects { revision, service_account, role, role_binding, service, disruption_budget, deployment } =
+    let ProxyObjects { revision, service_account, role, role_binding, config, service, disruption_budget, deployment } =
         objects;
     context.apply(revision).await?;
     context.apply(service_account).await?;
     context.apply(role).await?;
     context.apply(role_binding).await?;
+    if let Some(config) = config {
+        context.apply(config).await?;
+    }
     context.apply(service).await?;
     context.apply(disruption_budget).await?;
     context.apply(deployment).await
 }
 
-/// Removes the revisions that no proxy uses any more.
-async fn prune(context: &Context, identity: &ProxyIdentity, revision: &Revision) -> Result<(), Error> {
+/// Removes the revisions and the settings that no proxy uses any more.
+async fn prune(
+    context: &Context,
+    identity: &ProxyIdentity,
+    revision: &Revision,
+    config_maps: &[String],
+) -> Result<(), Error> {
+    for kept in ConfigMap::labelled(&context.index, &identity.namespace, PROXY_GROUP, &identity.owner.name) {
+        let name = kept.name_any();
+        if !config_maps.contains(&name) {
+            context.delete(&*kept).await?;
+        }
+    }
     let current = identity.revision_name(revision);
     for kept in ControllerRevision::labelled(&context.index, &identity.namespace, PROXY_GROUP, &identity.owner.name) {
         if kept.name_any() != current {
@@ -191,6 +240,9 @@ fn conditions(proxies: &ProxyGroup, deployment: &Deployment, index: &Index, name
              ProxyGroup for another one"
         );
         return Conditions::Stalled { serving, reason: "GatewayNotFound", message };
+    }
+    if let Some(message) = references::missing_group_of(proxies, index, namespace) {
+        return Conditions::Stalled { serving, reason: "GroupNotFound", message };
     }
     if let Some((reason, message)) = trouble(deployment, index, namespace, &proxies.name_any()) {
         return Conditions::Stalled { serving, reason, message };

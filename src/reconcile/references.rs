@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::index::{Index, Watched};
 use crate::{
-    api::{RouteTarget, TrinoClusterGroup, TrinoGateway},
+    api::{ProxyGroup, RouteTarget, TrinoClusterGroup, TrinoGateway},
     desired::gateway,
     routing::{ProxyMode, RoutingTable, Serving},
 };
@@ -24,6 +24,24 @@ pub(super) fn missing_group(gateway: &TrinoGateway, index: &Index, namespace: &s
     }
     let of_rules = targets(gateway).into_iter().flat_map(|(field, target)| groups_of(&field, target));
     of_rules.into_iter().find_map(|(field, name)| not_served(gateway, index, namespace, (&field, name)))
+}
+
+/// The first group that the spec of proxies names and that their gateway does not have.
+pub(super) fn missing_group_of(proxies: &ProxyGroup, index: &Index, namespace: &str) -> Option<String> {
+    let gateway = TrinoGateway::named(index, namespace, &proxies.spec.gateway.name)?;
+    let names = proxies.spec.groups.iter().flat_map(|groups| &groups.names);
+    names.enumerate().find_map(|(position, name)| {
+        let group = TrinoClusterGroup::named(index, namespace, name);
+        let selection = gateway.spec.groups.as_ref();
+        let behind = group.is_some_and(|group| gateway::selects(selection, name, group.metadata.labels.as_ref()));
+        (!behind).then(|| {
+            format!(
+                "spec.groups.names[{position}]: TrinoGateway {:?} has no TrinoClusterGroup {name:?}; create it, or \
+                 remove the name. The proxies serve the other groups",
+                proxies.spec.gateway.name
+            )
+        })
+    })
 }
 
 fn not_served(gateway: &TrinoGateway, index: &Index, namespace: &str, (field, name): (&str, &str)) -> Option<String> {

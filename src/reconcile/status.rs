@@ -87,8 +87,12 @@ impl Context {
         conditions: &Conditions,
     ) -> Result<Arc<K>, Error> {
         let previous = object.status().map(K::conditions).unwrap_or_default();
-        let list = conditions.to_list(previous, object.meta().generation, self.now());
+        let mut list = conditions.to_list(previous, object.meta().generation, self.now());
         let transition = is_transition(previous, &list);
+        // Those that a kind has beside the three are its reconciler's.
+        let own = |known: &Condition| list.iter().all(|condition| condition.type_ != known.type_);
+        let further: Vec<_> = K::conditions(&status).iter().filter(|known| own(known)).cloned().collect();
+        list.extend(further);
         K::set_conditions(&mut status, list, object.meta().generation);
         if object.status() == Some(&status) {
             return Ok(Arc::new(object.clone()));

@@ -166,7 +166,10 @@ fn catalogs_of(namespace: Option<&str>, index: &Index, wanted: impl Fn(&TrinoCat
 
 impl Wakes for ProxyGroup {
     fn wakes(&self, _: &Index) -> Vec<Wake> {
-        vec![Wake::ProxyGroup(ObjectRef::from_obj(self))]
+        // Of those that serve some groups only, the gateway makes the table.
+        let gateway = self.namespace().filter(|_| self.spec.groups.is_some());
+        let gateway = gateway.map(|namespace| ObjectRef::new(&self.spec.gateway.name).within(&namespace));
+        std::iter::once(Wake::ProxyGroup(ObjectRef::from_obj(self))).chain(gateway.map(Wake::Gateway)).collect()
     }
 }
 

@@ -16,6 +16,7 @@ mod scene;
 mod server;
 mod stale;
 mod tls;
+mod tuning;
 mod verify;
 mod workers;
 

@@ -40,6 +40,8 @@ struct State {
     transactions: usize,
     /// Workers that have not joined their coordinator.
     away: u64,
+    /// What proxies of these addresses say of their settings; the others applied what stands in their ConfigMap.
+    settings: BTreeMap<String, Value>,
     /// The states that workers of these addresses were told to take, or took; others are active.
     told: BTreeMap<String, String>,
 }
@@ -101,6 +103,15 @@ impl Scene {
         self.lock().secretive = true;
     }
 
+    /// What the proxy of this address says of its settings from now on; nothing: that it applied them.
+    pub fn settings(&self, proxy: &str, told: Option<Value>) {
+        let settings = &mut self.lock().settings;
+        match told {
+            Some(told) => settings.insert(proxy.into(), told),
+            None => settings.remove(proxy),
+        };
+    }
+
     /// This many workers of each cluster have not joined it.
     pub fn away(&self, workers: u64) {
         self.lock().away = workers;
@@ -142,6 +153,15 @@ impl Scene {
             let token = String::from_utf8(secret.data.expect("data")["admin-token"].0.clone()).expect("text");
             assert_eq!(header("authorization"), Some(&*format!("Bearer {token}")));
             return Ok(report(server, &state, address.trim_start_matches("http://")).to_string());
+        }
+        if let Some(address) = url.strip_suffix(":9090/v1/status") {
+            let applied = || {
+                let config = server.get("configmaps", "edge-proxy-config").expect("there");
+                let document = config["data"]["proxy.yaml"].as_str().expect("a document");
+                json!({"hash": warren::tuning::digest(document), "fault": null})
+            };
+            let told = state.settings.get(address.trim_start_matches("http://")).cloned();
+            return Ok(json!({"ready": true, "settings": told.unwrap_or_else(applied)}).to_string());
         }
         let worker = url.strip_suffix("/v1/info/state").and_then(|worker| worker.split_once("://"));
         if let Some((scheme, address)) = worker {

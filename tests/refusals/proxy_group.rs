@@ -190,6 +190,84 @@ const REFUSED: &[Refusal] = &[
         because: "caSecretRef.key must be a key of the Secret, such as ca.crt",
     },
     Refusal {
+        case: "a rollout that can replace nothing",
+        object: "spec: {gateway: {name: prod}, rollout: {maxSurge: 0}}",
+        field: "spec.rollout",
+        because: "spec.rollout: maxSurge and maxUnavailable cannot both be 0; nothing could be replaced",
+    },
+    Refusal {
+        case: "a policy that there is not",
+        object: "spec: {gateway: {name: prod}, schedulePolicies: [{type: Packed, evenlySpread: {topologies: [{topology: {key: zone}}]}}]}",
+        field: "spec.schedulePolicies[0].type",
+        because: "Unsupported value: \"Packed\": supported values: \"EvenlySpread\"",
+    },
+    Refusal {
+        case: "a spread over what is no label",
+        object: "spec: {gateway: {name: prod}, schedulePolicies: [{type: EvenlySpread, evenlySpread: {topologies: [{topology: {key: 'a zone'}}]}}]}",
+        field: "spec.schedulePolicies[0].evenlySpread.topologies[0].topology.key",
+        because: "topology.key must be the name of a label of nodes, such as topology.kubernetes.io/zone",
+    },
+    Refusal {
+        case: "one port for clients and for administration",
+        object: "spec: {gateway: {name: prod}, template: {spec: {server: {ports: {client: 9090}}}}}",
+        field: "spec.template.spec.server.ports",
+        because: "spec.template.spec.server.ports: client and admin must be two ports",
+    },
+    Refusal {
+        case: "a port that only root may have",
+        object: "spec: {gateway: {name: prod}, template: {spec: {server: {ports: {client: 443}}}}}",
+        field: "spec.template.spec.server.ports.client",
+        because: "should be greater than or equal to 1024",
+    },
+    Refusal {
+        case: "a probe of every instant",
+        object: "spec: {gateway: {name: prod}, template: {spec: {probes: {readiness: {periodSeconds: 0}}}}}",
+        field: "spec.template.spec.probes.readiness.periodSeconds",
+        because: "should be greater than or equal to 1",
+    },
+    Refusal {
+        case: "a probe of something else",
+        object: "spec: {gateway: {name: prod}, template: {spec: {probes: {readiness: {httpGet: {path: /}}}}}}",
+        field: "",
+        because: "unknown field \"spec.template.spec.probes.readiness.httpGet\"",
+    },
+    Refusal {
+        case: "a way of updating that there is not",
+        object: "spec: {gateway: {name: prod}, template: {spec: {updateStrategy: {config: Never}}}}",
+        field: "spec.template.spec.updateStrategy.config",
+        because: "Unsupported value: \"Never\"",
+    },
+    Refusal {
+        case: "settings of nothing",
+        object: "spec: {gateway: {name: prod}, template: {spec: {config: ''}}}",
+        field: "spec.template.spec.config",
+        because: "should be at least 1 chars long",
+    },
+    Refusal {
+        case: "a volume with the name of Warren's own",
+        object: "spec: {gateway: {name: prod}, template: {spec: {volumes: [{name: routing, mountPath: /a, source: {emptyDir: {}}}]}}}",
+        field: "spec.template.spec.volumes[0].name",
+        because: "a volume of that name is Warren's own; choose another",
+    },
+    Refusal {
+        case: "a volume over what is Warren's own",
+        object: "spec: {gateway: {name: prod}, template: {spec: {volumes: [{name: a, mountPath: /etc/warren/routing, source: {emptyDir: {}}}]}}}",
+        field: "spec.template.spec.volumes[0].mountPath",
+        because: "mountPath must be an absolute path, and not below /etc/warren, which is Warren's own",
+    },
+    Refusal {
+        case: "a volume of two sources",
+        object: "spec: {gateway: {name: prod}, template: {spec: {volumes: [{name: a, mountPath: /a, source: {emptyDir: {}, secret: {secretName: b}}}]}}}",
+        field: "spec.template.spec.volumes[0].source",
+        because: "must have at most 1 item",
+    },
+    Refusal {
+        case: "groups by labels that are none",
+        object: "spec: {gateway: {name: prod}, groups: {selector: {matchLabels: {}}}}",
+        field: "spec.groups.selector.matchLabels",
+        because: "must name at least one label",
+    },
+    Refusal {
         case: "an unknown field in the pods",
         object: "spec: {gateway: {name: prod}, template: {spec: {containers: []}}}",
         field: "",
@@ -233,6 +311,9 @@ spec:
   gateway: {name: prod}
   replicas: 3
   minReadySeconds: 10
+  rollout: {maxSurge: 0, maxUnavailable: 1}
+  schedulePolicies: [{type: EvenlySpread, evenlySpread: {topologies: [{topology: {key: topology.kubernetes.io/zone}, maxSkew: 2, whenUnsatisfiable: DoNotSchedule}]}}]
+  groups: {names: [adhoc]}
   service: {type: NodePort, port: 80, nodePort: 30080, annotations: {service.example.com/kind: 'internal, slow'}}
   template:
     metadata: {labels: {team: bi}, annotations: {example.com/scrape: 'true'}}
@@ -241,6 +322,11 @@ spec:
       resources: {cpu: 100m, memory: 256Mi}
       preStop: {sleepSeconds: 0}
       drain: {timeout: 90s}
+      server: {ports: {client: 8443, admin: 9443}}
+      probes: {readiness: {periodSeconds: 2}, liveness: {failureThreshold: 3}}
+      updateStrategy: {config: Restart}
+      config: 'threads: 2'
+      volumes: [{name: a, mountPath: /etc/tracing, readOnly: false, source: {persistentVolumeClaim: {claimName: b}}}]
       security: {tls: {client: {secretRef: {name: edge-tls}, clientAuth: {caSecretRef: {name: clients.example, key: roots.pem}}}}}
 ",
     },

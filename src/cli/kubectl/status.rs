@@ -14,7 +14,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 
 use super::report::{Kind, Objects, Report, report};
-use crate::desired::{labels::PROXY_GROUP, proxy_group::ADMIN_PORT};
+use crate::desired::{labels::PROXY_GROUP, proxy_group::admin_port};
 
 /// A proxy that does not answer is not waited for.
 const DEADLINE: Duration = Duration::from_secs(3);
@@ -65,8 +65,7 @@ async fn applied(client: &Client, namespace: &str) -> BTreeMap<String, BTreeMap<
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let Ok(pods) = pods.list(&ListParams::default().labels(PROXY_GROUP)).await else { return BTreeMap::new() };
     let asked = stream::iter(pods.items).map(async |pod| {
-        let hash =
-            tokio::time::timeout(DEADLINE, table_of(client, namespace, &pod.name_any())).await.unwrap_or_default();
+        let hash = tokio::time::timeout(DEADLINE, table_of(client, namespace, &pod)).await.unwrap_or_default();
         (pod.labels().get(PROXY_GROUP).cloned().unwrap_or_default(), pod.name_any(), hash)
     });
     let mut applied: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
@@ -77,8 +76,9 @@ async fn applied(client: &Client, namespace: &str) -> BTreeMap<String, BTreeMap<
     applied
 }
 
-async fn table_of(client: &Client, namespace: &str, pod: &str) -> Option<String> {
-    let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}:{ADMIN_PORT}/proxy/metrics");
+async fn table_of(client: &Client, namespace: &str, pod: &Pod) -> Option<String> {
+    let (pod, port) = (pod.name_any(), admin_port(pod));
+    let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy/metrics");
     let metrics = client.request_text(Request::get(path).body(Vec::new()).ok()?).await.ok()?;
     table_in(&metrics)
 }

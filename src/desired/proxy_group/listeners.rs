@@ -1,9 +1,9 @@
 //! The ports that a gateway's listeners add to its proxies. What they preset is none of this: it travels in the table.
 
-use k8s_openapi::api::core::v1::PodTemplateSpec;
+use k8s_openapi::api::core::v1::{ContainerPort, Pod, PodTemplateSpec};
 use serde::Serialize;
 
-use super::{RenderError, pods, service_port};
+use super::{ADMIN_PORT, CLIENT_PORT, EVENTS, EVENTS_PORT, RenderError, pods, service_port};
 use crate::api::{ProxyGroupSpec, TrinoGatewaySpec};
 
 /// A port of the proxies beside those for clients and for administration.
@@ -34,11 +34,48 @@ pub fn ports_of(template: &PodTemplateSpec) -> Vec<ListenerPort> {
     ports.collect()
 }
 
-/// Checks that one Service can have the ports of `listeners` and its own.
+/// The proxies' ports for clients and for administration.
+pub(super) fn own_ports(spec: &ProxyGroupSpec) -> (i32, i32) {
+    let pod = spec.template.as_ref().and_then(|template| template.spec.as_ref());
+    let ports = pod.and_then(|pod| pod.server.as_ref()?.ports.clone()).unwrap_or_default();
+    (ports.client.unwrap_or(CLIENT_PORT), ports.admin.unwrap_or(ADMIN_PORT))
+}
+
+/// All ports of the proxies' container.
+pub(super) fn pod_ports(spec: &ProxyGroupSpec, listeners: &[ListenerPort]) -> Vec<ContainerPort> {
+    let port = |name: &str, number| ContainerPort {
+        name: Some(name.into()),
+        container_port: number,
+        ..ContainerPort::default()
+    };
+    let (client, admin) = own_ports(spec);
+    let further = listeners.iter().map(|listener| port(&listener.name, listener.port));
+    // An earlier version let listeners have this port and this name: then there are no events.
+    let taken = listeners.iter().any(|listener| listener.port == EVENTS_PORT || listener.name == EVENTS);
+    let free = !taken && ![client, admin].contains(&EVENTS_PORT);
+    let events = free.then(|| port(EVENTS, EVENTS_PORT));
+    [port(pods::CLIENT, client), port(pods::ADMIN, admin)].into_iter().chain(events).chain(further).collect()
+}
+
+/// The port for administration of a proxy that runs; while the proxies are replaced it may be another than the spec's.
+pub fn admin_port(pod: &Pod) -> i32 {
+    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
+    let mut ports = containers.flat_map(|container| container.ports.iter().flatten());
+    ports.find(|port| port.name.as_deref() == Some(pods::ADMIN)).map_or(ADMIN_PORT, |port| port.container_port)
+}
+
+/// Checks that one Service, and one pod, can have the ports of `listeners` and their own.
 ///
 /// # Errors
 /// When it cannot; the message names the fields.
 pub fn check_ports(spec: &ProxyGroupSpec, listeners: &[ListenerPort]) -> Result<(), RenderError> {
+    let (client, admin) = own_ports(spec);
+    for (name, port) in [("client", client), ("admin", admin)] {
+        if let Some(listener) = listeners.iter().find(|listener| listener.port == port) {
+            let (gateway, listener) = (spec.gateway.name.clone(), listener.name.clone());
+            return Err(RenderError::PodPort { name, port, listener, gateway });
+        }
+    }
     let port = service_port(spec);
     match listeners.iter().find(|listener| listener.port == port) {
         None => Ok(()),

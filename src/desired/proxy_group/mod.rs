@@ -3,7 +3,7 @@
 use k8s_openapi::{
     api::{
         apps::v1::{ControllerRevision, Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment},
-        core::v1::{PodTemplateSpec, Secret, Service, ServiceAccount, ServicePort, ServiceSpec},
+        core::v1::{ConfigMap, PodTemplateSpec, Secret, Service, ServiceAccount, ServicePort, ServiceSpec},
         policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec},
         rbac::v1::{PolicyRule, Role, RoleBinding, RoleRef, Subject},
     },
@@ -22,12 +22,20 @@ use super::{
 };
 use crate::api::{ProxyGroupSpec, ServiceType};
 
+mod config;
+mod error;
 mod listeners;
+mod placement;
 mod pods;
+mod relabel;
 mod tls;
 
-pub use listeners::{ListenerPort, check_ports, listener_ports, ports_of};
-pub use pods::{ADMIN_PORT, ADMIN_TOKEN_KEY, CLIENT_PORT, EVENTS, EVENTS_PORT, RenderError, render};
+pub(super) use config::revised;
+pub use config::{check_config, config_hash, is_reloaded};
+pub use error::RenderError;
+pub use listeners::{ListenerPort, admin_port, check_ports, listener_ports, ports_of};
+pub use pods::{ADMIN_PORT, ADMIN_TOKEN_KEY, CLIENT_PORT, EVENTS, EVENTS_PORT, render};
+pub use relabel::metadata_patch;
 pub use tls::{NeededSecret, needed_secrets};
 
 /// Who a ProxyGroup is, as its objects carry it.
@@ -52,6 +60,8 @@ pub struct ProxyObjects {
     pub role: Role,
     /// Gives it.
     pub role_binding: RoleBinding,
+    /// The proxies' settings, where the spec gives some.
+    pub config: Option<ConfigMap>,
     /// What clients connect to.
     pub service: Service,
     /// What evictions may take.
@@ -64,6 +74,15 @@ impl ProxyIdentity {
     /// Name of everything that belongs to the ProxyGroup.
     pub fn object_name(&self) -> String {
         format!("{}-proxy", self.owner.name)
+    }
+
+    /// Name of the ConfigMap with the routing table that the proxies follow: the gateway's, or one of their own where they
+    /// serve some of its groups only.
+    pub fn routing_config_map(&self, spec: &ProxyGroupSpec) -> String {
+        match &spec.groups {
+            None => gateway::config_map_name(&self.gateway),
+            Some(_) => format!("{}-routing", self.object_name()),
+        }
     }
 
     /// Name of the ControllerRevision of `revision`.
@@ -147,7 +166,7 @@ pub fn objects(
             rules: Some(vec![PolicyRule {
                 api_groups: Some(vec![String::new()]),
                 resources: Some(vec!["configmaps".into()]),
-                resource_names: Some(vec![gateway::config_map_name(&proxies.gateway)]),
+                resource_names: Some(vec![proxies.routing_config_map(spec)]),
                 verbs: vec!["list".into(), "watch".into()],
                 ..PolicyRule::default()
             }]),
@@ -166,6 +185,7 @@ pub fn objects(
                 api_group: None,
             }]),
         },
+        config: config::config_map(proxies, spec),
         service: service(proxies, spec, &part.template),
         disruption_budget: PodDisruptionBudget {
             metadata: meta(),
@@ -242,6 +262,7 @@ fn service(proxies: &ProxyIdentity, spec: &ProxyGroupSpec, template: &PodTemplat
 fn deployment(proxies: &ProxyIdentity, spec: &ProxyGroupSpec, revision: &Revision, part: &Component) -> Deployment {
     let mut labels = proxies.labels();
     labels.insert(REVISION.into(), revision.to_string());
+    let rollout = spec.rollout.clone().unwrap_or_default();
     Deployment {
         metadata: owned_meta(proxies.object_name(), &proxies.namespace, &labels, &proxies.owner),
         spec: Some(DeploymentSpec {
@@ -252,8 +273,8 @@ fn deployment(proxies: &ProxyIdentity, spec: &ProxyGroupSpec, revision: &Revisio
             strategy: Some(DeploymentStrategy {
                 type_: Some("RollingUpdate".into()),
                 rolling_update: Some(RollingUpdateDeployment {
-                    max_surge: Some(IntOrString::Int(1)),
-                    max_unavailable: Some(IntOrString::Int(0)),
+                    max_surge: Some(IntOrString::Int(rollout.max_surge.unwrap_or(1))),
+                    max_unavailable: Some(IntOrString::Int(rollout.max_unavailable.unwrap_or(0))),
                 }),
             }),
             template: part.template.clone(),

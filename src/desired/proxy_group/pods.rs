@@ -4,20 +4,20 @@ use std::time::Duration;
 
 use k8s_openapi::{
     api::core::v1::{
-        ConfigMapVolumeSource, Container, ContainerPort, EnvVar, EnvVarSource, HTTPGetAction, ObjectFieldSelector,
-        PodSpec, PodTemplateSpec, Probe, SecretKeySelector, SecretVolumeSource, TopologySpreadConstraint, Volume,
-        VolumeMount,
+        ConfigMapVolumeSource, Container, ContainerPort, EnvVar, EnvVarSource, ObjectFieldSelector, PodSpec,
+        PodTemplateSpec, SecretKeySelector, SecretVolumeSource, Volume, VolumeMount,
     },
-    apimachinery::pkg::{apis::meta::v1::ObjectMeta, util::intstr::IntOrString},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 
-use super::{ListenerPort, ProxyIdentity, selector, tls};
+use super::{ListenerPort, ProxyIdentity, RenderError, config, listeners, placement, relabel, selector, tls};
 use crate::{
     api::{Image, ProxyGroupSpec, ProxyPodSpec, Variable},
     desired::{
-        Component, InvalidDuration, Rendered, gateway, image,
+        Component, Rendered, image,
         labels::component,
         metadata::{container_security, pod_security, resource_requirements},
+        overlay::merge_pod,
         parse_duration,
     },
 };
@@ -43,27 +43,6 @@ const CREDENTIALS_DIR: &str = "/etc/warren/credentials";
 /// User and group of Warren's image.
 const PROXY_USER: i64 = 65532;
 
-/// Why a spec that admission let pass cannot be rendered.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum RenderError {
-    /// The drain's timeout is no duration.
-    #[error("spec.template.spec.drain.timeout: {0}")]
-    DrainTimeout(InvalidDuration),
-    /// The Service would have one port twice.
-    #[error(
-        "spec.service.port: {port} is the port of listener {listener:?} of TrinoGateway {gateway:?}, too; choose another \
-         for one of them"
-    )]
-    ServicePort {
-        /// The port.
-        port: i32,
-        /// Name of the listener.
-        listener: String,
-        /// Name of the gateway.
-        gateway: String,
-    },
-}
-
 /// The proxies' pods, with the ports of their gateway's `listeners`. `own_image` is the operator's own image; it is what
 /// runs where the user names none.
 ///
@@ -81,19 +60,25 @@ pub fn render(
     let sleep = pod.pre_stop.as_ref().and_then(|pre_stop| pre_stop.sleep_seconds).unwrap_or(5);
     let sleep = Duration::from_secs(u64::try_from(sleep).unwrap_or(0));
     let user = spec.template.as_ref().and_then(|template| template.metadata.clone()).unwrap_or_default();
-    let mut labels = user.labels;
+    let given = relabel::given(&user);
+    let (mut labels, mut annotations) = (user.labels, user.annotations);
+    annotations.extend(given);
     labels.extend(proxies.labels());
     let source = image_source(pod.image.as_ref(), own_image);
     let image_pull_secrets = source.pull_secrets.clone();
-    let args = arguments(proxies, listeners, sleep, timeout).into_iter().chain(tls::arguments(spec)).collect();
-    let mut container = container(&pod, source, args, listeners);
+    let args = arguments(proxies, spec, listeners, (sleep, timeout));
+    let (user_volumes, user_mounts) = placement::volumes(&pod.volumes)?;
+    config::check_config(spec)?;
+    let mut container = container(&pod, source, args, listeners::pod_ports(spec, listeners));
     let mounts = tls::mounted(spec).into_iter().map(|secret| mount(secret.volume, secret.directory));
-    container.volume_mounts.get_or_insert_default().extend(mounts);
+    let settings = config::volume(proxies, spec).map(|_| mount(config::VOLUME, config::DIRECTORY));
+    container.volume_mounts.get_or_insert_default().extend(mounts.chain(settings).chain(user_mounts));
     let grace = (sleep + timeout).as_secs() + 10;
+    let volumes = volumes(proxies, spec).into_iter().chain(config::volume(proxies, spec)).chain(user_volumes);
     let template = PodTemplateSpec {
         metadata: Some(ObjectMeta {
             labels: Some(labels),
-            annotations: (!user.annotations.is_empty()).then_some(user.annotations),
+            annotations: (!annotations.is_empty()).then_some(annotations),
             ..ObjectMeta::default()
         }),
         spec: Some(PodSpec {
@@ -103,16 +88,15 @@ pub fn render(
             enable_service_links: Some(false),
             security_context: Some(pod_security(PROXY_USER)),
             termination_grace_period_seconds: i64::try_from(grace).ok(),
-            topology_spread_constraints: Some(vec![TopologySpreadConstraint {
-                max_skew: 1,
-                topology_key: "kubernetes.io/hostname".into(),
-                when_unsatisfiable: "ScheduleAnyway".into(),
-                label_selector: Some(selector(proxies)),
-                ..TopologySpreadConstraint::default()
-            }]),
-            volumes: Some(volumes(proxies, spec)),
+            topology_spread_constraints: Some(placement::spread(&spec.schedule_policies, &selector(proxies))),
+            volumes: Some(volumes.collect()),
             ..PodSpec::default()
         }),
+    };
+    let overlay = pod.overlay.as_ref().and_then(|overlay| overlay.pod.as_ref());
+    let template = match overlay {
+        Some(overlay) => merge_pod(template, overlay, "spec.template.spec.overlay.pod")?,
+        None => template,
     };
     Ok(Rendered {
         rendered_by: env!("CARGO_PKG_VERSION").to_owned(),
@@ -132,40 +116,43 @@ fn image_source(user: Option<&Image>, own_image: &str) -> image::ImageSource {
     source
 }
 
-fn arguments(proxies: &ProxyIdentity, listeners: &[ListenerPort], sleep: Duration, timeout: Duration) -> Vec<String> {
+fn arguments(
+    proxies: &ProxyIdentity,
+    spec: &ProxyGroupSpec,
+    listeners: &[ListenerPort],
+    (sleep, timeout): (Duration, Duration),
+) -> Vec<String> {
+    let (client, admin) = listeners::own_ports(spec);
     let fixed = [
         "proxy".to_owned(),
-        format!("--routing-config-map={}", gateway::config_map_name(&proxies.gateway)),
+        format!("--routing-config-map={}", proxies.routing_config_map(spec)),
         "--namespace=$(POD_NAMESPACE)".to_owned(),
         format!("--routing-dir={ROUTING_DIR}"),
         format!("--credentials-dir={CREDENTIALS_DIR}"),
-        format!("--listen-client=0.0.0.0:{CLIENT_PORT}"),
-        format!("--listen-admin=0.0.0.0:{ADMIN_PORT}"),
+        format!("--listen-client=0.0.0.0:{client}"),
+        format!("--listen-admin=0.0.0.0:{admin}"),
         format!("--drain-delay={}s", sleep.as_secs()),
         format!("--drain-timeout={}s", timeout.as_secs()),
         "--log-format=json".to_owned(),
     ];
     let listen = |ListenerPort { name, port }: &ListenerPort| format!("--listen={name}=0.0.0.0:{port}");
-    fixed.into_iter().chain(listeners.iter().map(listen)).collect()
+    let further = listeners.iter().map(listen).chain(tls::arguments(spec)).chain(config::argument(spec));
+    fixed.into_iter().chain(further).collect()
 }
 
 fn container(
     pod: &ProxyPodSpec,
     source: image::ImageSource,
     args: Vec<String>,
-    listeners: &[ListenerPort],
+    ports: Vec<ContainerPort>,
 ) -> Container {
-    // An earlier version let listeners have this port and this name: then there are no events.
-    let free = !listeners.iter().any(|listener| listener.port == EVENTS_PORT || listener.name == EVENTS);
-    let events = free.then(|| port(EVENTS, EVENTS_PORT));
-    let own = [port(CLIENT, CLIENT_PORT), port(ADMIN, ADMIN_PORT)].into_iter().chain(events);
     // Not an argument: an image of an earlier version would not start for it.
-    let listen = free.then(|| EnvVar {
+    let listen = ports.iter().any(|port| port.name.as_deref() == Some(EVENTS)).then(|| EnvVar {
         name: "WARREN_LISTEN_EVENTS".into(),
         value: Some(format!("0.0.0.0:{EVENTS_PORT}")),
         value_from: None,
     });
-    let further = listeners.iter().map(|listener| port(&listener.name, listener.port));
+    let probes = pod.probes.clone().unwrap_or_default();
     let namespace = ObjectFieldSelector { field_path: "metadata.namespace".into(), api_version: None };
     let namespace = EnvVar {
         name: "POD_NAMESPACE".into(),
@@ -178,12 +165,12 @@ fn container(
         image_pull_policy: Some(source.pull_policy),
         args: Some(args),
         env: Some(std::iter::once(namespace).chain(listen).chain(pod.env.iter().map(variable)).collect()),
-        ports: Some(own.chain(further).collect()),
+        ports: Some(ports),
         resources: Some(resource_requirements(pod.resources.as_ref(), "100m", "256Mi")),
         security_context: Some(container_security()),
         termination_message_policy: Some("FallbackToLogsOnError".into()),
-        readiness_probe: Some(probe("/readyz", 1, 2)),
-        liveness_probe: Some(probe("/livez", 10, 6)),
+        readiness_probe: Some(placement::probe("/readyz", probes.readiness.as_ref(), (1, 2))),
+        liveness_probe: Some(placement::probe("/livez", probes.liveness.as_ref(), (10, 6))),
         volume_mounts: Some(vec![mount("routing", ROUTING_DIR), mount("credentials", CREDENTIALS_DIR)]),
         ..Container::default()
     }
@@ -198,24 +185,6 @@ fn variable(variable: &Variable) -> EnvVar {
     EnvVar { name: name.clone(), value: value.clone(), value_from: source }
 }
 
-fn port(name: &str, number: i32) -> ContainerPort {
-    ContainerPort { name: Some(name.into()), container_port: number, ..ContainerPort::default() }
-}
-
-fn probe(path: &str, period: i32, failures: i32) -> Probe {
-    Probe {
-        http_get: Some(HTTPGetAction {
-            path: Some(path.into()),
-            port: IntOrString::String(ADMIN.into()),
-            ..HTTPGetAction::default()
-        }),
-        period_seconds: Some(period),
-        timeout_seconds: Some(5),
-        failure_threshold: Some(failures),
-        ..Probe::default()
-    }
-}
-
 fn mount(name: &str, path: &str) -> VolumeMount {
     VolumeMount { name: name.into(), mount_path: path.into(), read_only: Some(true), ..VolumeMount::default() }
 }
@@ -226,7 +195,7 @@ fn volumes(proxies: &ProxyIdentity, spec: &ProxyGroupSpec) -> Vec<Volume> {
             name: "routing".into(),
             // The copy on disk lets a proxy start while the API server is away. Optional: a proxy may be there first.
             config_map: Some(ConfigMapVolumeSource {
-                name: gateway::config_map_name(&proxies.gateway),
+                name: proxies.routing_config_map(spec),
                 optional: Some(true),
                 ..ConfigMapVolumeSource::default()
             }),
