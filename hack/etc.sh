@@ -54,6 +54,7 @@ print(json.dumps({
     "kerberos": {"keytab": "a keytab", "krb5.conf": "[libdefaults]\n"},
     "s3": {"access": "clients", "secret": "clients-secret"},
     "adhoc-7f3a-1-internal": {"shared-secret": os.urandom(32).hex()},
+    "adhoc-7f3a-1-events": {"token": "the-token"},
 }))
 END
 }
@@ -66,6 +67,7 @@ node() { # VERSION COMPONENT PORT: starts it with the files of the golden
     "/etc/trino=>$folder/etc/trino" "/etc/warren=>$folder/etc/warren" "node.data-dir=/data/trino=>node.data-dir=$folder/data" \
     "http://$CLUSTER-coordinator:8080=>http://127.0.0.1:${PORT[$1-coordinator]}" "http-server.http.port=8080=>http-server.http.port=$3" \
     "http://s3.example:9000=>$(address s3)" "http://opa.example:8181=>$(address outside)" "http://audit.example:8181=>$(address outside)" \
+    "http://$CLUSTER-events.trino.svc:9091=>$(address outside)" \
     >"$folder/env"
   mapfile -t variables <"$folder/env"
   PORT[$name]=$3
@@ -139,6 +141,8 @@ version() { # VERSION
   check "$1: nothing was written elsewhere" elsewhere
   check "$1: OPA was asked" grep -q '^/v1/data/trino/allow' "$RUN/outside.log"
   check "$1: the event listener told, with its header from a Secret" wait_for "an event" 20 grep -q '^/events token' "$RUN/outside.log"
+  check "$1: Warren's own told beside it, by the cluster's token" wait_for "an event" 20 \
+    grep -q '^/v1/trino-event-listener Bearer the-token' "$RUN/outside.log"
   check "$1: the resource group is by the source" says "'global', 'etl'" rows "$coordinator" ann \
     "SELECT DISTINCT resource_group_id FROM system.runtime.queries WHERE source = 'etl-1'"
   check "$1: a password is asked for behind a proxy that speaks HTTPS" says '^401' status -H 'X-Forwarded-Proto: https' -u ann:wrong "$(address "$coordinator")/v1/query"

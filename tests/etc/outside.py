@@ -16,7 +16,7 @@ class Outside(http.server.BaseHTTPRequestHandler):
         self.send_header("content-length", str(len(answer)))
         self.end_headers()
         self.wfile.write(answer)
-        print(self.path, self.headers.get("x-audit"), flush=True)
+        print(self.path, self.headers.get("x-audit") or self.headers.get("authorization"), flush=True)
 
     def log_message(self, *_):
         pass
