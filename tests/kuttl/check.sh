@@ -151,7 +151,7 @@ encrypted() { # GROUP NODES
 shown() ( # DEPLOYMENT
   local dir port
   dir=$(mktemp -d)
-  k port-forward "deployment/$1" :8443 >"$dir/forward" 2>&1 &
+  kubectl --namespace "$NAMESPACE" port-forward "deployment/$1" :8443 >"$dir/forward" 2>&1 & # not by k, as above
   # shellcheck disable=SC2064 # the values of now
   trap "kill $! 2>/dev/null; rm -r '$dir'" EXIT
   for _ in {1..100}; do
