@@ -6,6 +6,7 @@
 mod catalog;
 mod cluster;
 mod conditions;
+mod draining;
 mod files;
 mod gateway;
 mod group;
@@ -28,10 +29,11 @@ pub use catalog::{
     TrinoCatalog, TrinoCatalogSpec, TrinoCatalogStatus,
 };
 pub use cluster::{
-    ClusterDrain, ClusterPhase, Coordinator, CoordinatorService, DrainStatus, OldestQuery, Properties, ServingIntent,
-    TrinoCluster, TrinoClusterSpec, TrinoClusterStatus, Workers, WorkersStatus,
+    ClusterDrain, ClusterPhase, Coordinator, CoordinatorService, Properties, ServingIntent, TrinoCluster,
+    TrinoClusterSpec, TrinoClusterStatus, Workers, WorkersStatus,
 };
 pub use conditions::{CONFIG_ACCEPTED, ConditionType, Conditions, READY, RECONCILING, STALLED};
+pub use draining::{DrainStatus, OldestQuery};
 pub use files::{
     AccessControl, ExtraFile, FileSource, Files, GroupProvider, KeyReference, Nodes, Opa, PasswordAuthenticator,
     PluginFile, ResourceGroups, SecretValue, SessionProperties,
