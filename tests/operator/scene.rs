@@ -155,13 +155,7 @@ impl Scene {
             return Ok(report(server, &state, address.trim_start_matches("http://")).to_string());
         }
         if let Some(address) = url.strip_suffix(":9090/v1/status") {
-            let applied = || {
-                let config = server.get("configmaps", "edge-proxy-config").expect("there");
-                let document = config["data"]["proxy.yaml"].as_str().expect("a document");
-                json!({"hash": warren::tuning::digest(document), "fault": null})
-            };
-            let told = state.settings.get(address.trim_start_matches("http://")).cloned();
-            return Ok(json!({"ready": true, "settings": told.unwrap_or_else(applied)}).to_string());
+            return Ok(settings(server, &state, address.trim_start_matches("http://")).to_string());
         }
         let worker = url.strip_suffix("/v1/info/state").and_then(|worker| worker.split_once("://"));
         if let Some((scheme, address)) = worker {
@@ -268,6 +262,17 @@ fn users(server: &Server) -> Vec<String> {
             String::from_utf8(secret.data.expect("data")["user"].0.clone()).expect("text")
         })
         .collect()
+}
+
+/// What a proxy says of its settings: what a test says, else that it has applied those that there are.
+fn settings(server: &Server, state: &State, address: &str) -> Value {
+    let applied = || {
+        let config = server.get("configmaps", "edge-proxy-config").expect("there");
+        let document = config["data"]["proxy.yaml"].as_str().expect("a document");
+        json!({"hash": warren::tuning::digest(document), "fault": null})
+    };
+    let told = state.settings.get(address).cloned();
+    json!({"ready": true, "settings": told.unwrap_or_else(applied)})
 }
 
 fn report(server: &Server, state: &State, address: &str) -> Value {
