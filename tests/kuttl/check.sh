@@ -97,14 +97,13 @@ certify() { # SECRET
   rm -r "$dir"
 }
 
-# Sends a statement to a port of the Service, whose name is the URL's host, and follows it to its end: the rows, then the
-# error's message. With a Secret, its certificate alone is trusted. A client that names no source.
-statement() ( # URL SQL [SECRET]
-  local url=$1 sql=$2 dir port page next trust=()
+# A way to a port, from `port` of this machine until the subshell ends that calls it; `dir` is a folder for as long.
+forward() { # TARGET PORT
+  port=''
   dir=$(mktemp -d)
   touch "$dir/forward"
   # Not by k, a function: its shell would be killed, and not what it started.
-  kubectl --namespace "$NAMESPACE" port-forward "service/$PROXY" ":${url##*:}" >"$dir/forward" 2>&1 &
+  kubectl --namespace "$NAMESPACE" port-forward "$1" ":$2" >"$dir/forward" 2>&1 &
   # shellcheck disable=SC2064 # the values of now
   trap "kill $! 2>/dev/null; rm -r '$dir'" EXIT
   for _ in {1..100}; do
@@ -112,7 +111,14 @@ statement() ( # URL SQL [SECRET]
     [ -z "$port" ] || break
     sleep 0.1
   done
-  [ -n "$port" ] || no "no way to ${url##*:}: $(cat "$dir/forward")"
+  [ -n "$port" ] || no "no way to port $2 of $1: $(cat "$dir/forward")"
+}
+
+# Sends a statement to a port of the Service, whose name is the URL's host, and follows it to its end: the rows, then the
+# error's message. With a Secret, its certificate alone is trusted. A client that names no source.
+statement() ( # URL SQL [SECRET]
+  local url=$1 sql=$2 dir port page next trust=()
+  forward "service/$PROXY" "${url##*:}"
   if [ -n "${3:-}" ]; then
     k get secret "$3" -o json | jq -r '.data["tls.crt"]' | base64 -d >"$dir/trusted.pem"
     trust=(--cacert "$dir/trusted.pem")
@@ -150,16 +156,7 @@ encrypted() { # GROUP NODES
 # The serial number of the certificate that a Deployment's pods show, as the wire has it.
 shown() ( # DEPLOYMENT
   local dir port
-  dir=$(mktemp -d)
-  kubectl --namespace "$NAMESPACE" port-forward "deployment/$1" :8443 >"$dir/forward" 2>&1 & # not by k, as above
-  # shellcheck disable=SC2064 # the values of now
-  trap "kill $! 2>/dev/null; rm -r '$dir'" EXIT
-  for _ in {1..100}; do
-    port=$(sed -n 's/^Forwarding from 127.0.0.1:\([0-9]*\) .*/\1/p' "$dir/forward" | head -n 1)
-    [ -z "$port" ] || break
-    sleep 0.1
-  done
-  [ -n "$port" ] || no "no way to $1: $(cat "$dir/forward")"
+  forward "deployment/$1" 8443
   openssl s_client -connect "127.0.0.1:$port" </dev/null 2>/dev/null | openssl x509 -noout -serial
 )
 
@@ -546,19 +543,9 @@ counted() { # COUNT
 
 # Status and text of a request to the port for events.
 to_events() ( # CLUSTER CURL-ARGUMENT… PATH
-  local cluster=$1 dir port=''
+  local cluster=$1 dir port
   shift
-  dir=$(mktemp -d)
-  touch "$dir/forward"
-  kubectl --namespace "$NAMESPACE" port-forward "service/$cluster-events" :9091 >"$dir/forward" 2>&1 & # not by k, as above
-  # shellcheck disable=SC2064 # the values of now
-  trap "kill $! 2>/dev/null; rm -r '$dir'" EXIT
-  for _ in {1..100}; do
-    port=$(sed -n 's/^Forwarding from 127.0.0.1:\([0-9]*\) .*/\1/p' "$dir/forward" | head -n 1)
-    [ -z "$port" ] || break
-    sleep 0.1
-  done
-  [ -n "$port" ] || no "no way to the port for events: $(cat "$dir/forward")"
+  forward "service/$cluster-events" 9091
   curl -sS --max-time 20 -w ' %{http_code}' "${@:1:$#-1}" "http://127.0.0.1:$port${*: -1}"
 )
 needs_token() { # GROUP
