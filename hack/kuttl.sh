@@ -77,8 +77,8 @@ report() { # LOG
 hasten() {
   local name
   while sleep 5; do
-    for name in $(kubectl get namespaces -o json | jq -r '.items[].metadata | select(.deletionTimestamp and (.name | startswith("kuttl-"))) | .name'); do
-      kubectl annotate --overwrite namespace "$name" "test/look=$SECONDS"
+    for name in $(kubectl get namespaces -o json | jq -r '.items[].metadata | select(.deletionTimestamp and (.name | startswith("kuttl-"))) | .name' || true); do
+      kubectl annotate --overwrite namespace "$name" "test/look=$SECONDS" || true # it may be gone by now
     done
   done
 }
