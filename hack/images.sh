@@ -8,10 +8,12 @@
 #   images.sh warren                Warren from this tree; its name is the last line of the output, and in
 #                                   $WARREN_CACHE/node/warren-image. WARREN_PROFILE=dev builds the dev profile,
 #                                   WARREN_BINARY=FILE takes a ready static binary
+#   images.sh postgres              PostgreSQL, a source for the tests: localhost/postgres:debian
+#   images.sh plugin NAME VERSION   a plugin of Trino by itself: localhost/trino-plugin-NAME:VERSION
 #   images.sh all                   base, Trino in the versions of versions.env, and Warren
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-for part in archive base trino warren; do
+for part in archive base trino warren sources; do
   # shellcheck source=/dev/null
   source "$HACK/images/$part.sh"
 done
@@ -29,13 +31,15 @@ main() {
       for version in "$@"; do trino_image "$version"; done
       ;;
     warren) warren_image ;;
+    postgres) postgres_image ;;
+    plugin) plugin_image "${2:?which plugin?}" "${3:?of which version of Trino?}" ;;
     all)
       "$HACK/images.sh" base
       # shellcheck disable=SC2086 # a list of words
       "$HACK/images.sh" trino $TRINO_VERSIONS
       "$HACK/images.sh" warren
       ;;
-    *) die "usage: images.sh base | trino VERSION… | warren | all" ;;
+    *) die "usage: images.sh base | trino VERSION… | warren | postgres | plugin NAME VERSION | all" ;;
   esac
 }
 

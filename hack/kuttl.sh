@@ -23,6 +23,8 @@ prepare() {
   eval "$settings"
   "$HACK/tools.sh" helm kuttl trino
   "$HACK/images.sh" trino "$TRINO_VERSION"
+  "$HACK/images.sh" postgres
+  "$HACK/images.sh" plugin postgresql "$TRINO_VERSION"
   [ -n "${WARREN_IMAGE:-}" ] || WARREN_IMAGE=$("$HACK/images.sh" warren | tail -n 1)
   export WARREN_IMAGE # so that the tests that install build nothing
   "$HACK/install.sh"

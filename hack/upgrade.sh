@@ -39,37 +39,45 @@ watch_capacity() {
   done >"$LOGS/phases.log" 2>/dev/null
 }
 
-# Each query that a coordinator lists, and its comment: that of one that ran twice is there with two ids.
+# Each query that a coordinator lists, and its comment: that of one that ran twice is there with two ids. And when a cluster had
+# queries that go on.
 watch_queries() {
-  local name address
+  local name address listed
   while :; do
     for name in $(k get services -l app.kubernetes.io/component=coordinator -o name); do
       address=$(k get "$name" -o jsonpath='{.spec.clusterIP}:{.spec.ports[0].port}') || continue
       [[ $address != None* ]] || continue
-      curl -sf --max-time 5 -H 'X-Trino-User: soak' "http://$address/v1/query" |
-        jq -r '.[] | (.query | capture("-- soak (?<comment>.*)$")?) as $of | "\($of.comment) \(.queryId)"' || true
+      listed=$(curl -sf --max-time 5 -H 'X-Trino-User: soak' "http://$address/v1/query") || continue
+      jq -r '.[] | (.query | capture("-- soak (?<comment>.*)$")?) as $of | "\($of.comment) \(.queryId)"' <<<"$listed" >>"$LOGS/queries.log"
+      jq -r --arg name "${name#service/}" '"\(now | floor) \($name) \([.[] | select(.state | IN("FINISHED", "FAILED") | not)] | length)"' <<<"$listed" >>"$LOGS/busy.log"
     done
-    sleep 2
-  done >"$LOGS/queries.log" 2>/dev/null
+    sleep 1
+  done 2>/dev/null
 }
 repeated() { sort -u "$LOGS/queries.log" | cut -d' ' -f1,2 | uniq -d; }
 
 edit() { k patch tcg/adhoc --type=merge -p "{\"spec\":{\"template\":{\"spec\":{\"version\":\"$1\"}}}}" >&2; } # VERSION
 
 exchange() { # VERSION
-  local begin=$SECONDS
+  local begin=$SECONDS since=$EPOCHSECONDS old
+  old=$(k get tcl -o jsonpath='{.items[0].metadata.name}')
   edit "$1"
   wait_for "the cluster of Trino $1" "$LIMIT" exchanged "$1" || die "no exchange after $LIMIT s: $(k get tcl)"
-  info "Trino $1 has taken over, and the other one is gone, after $((SECONDS - begin)) s: $(breakdown "$1" $((EPOCHSECONDS - SECONDS + begin)))"
+  info "Trino $1 has taken over, and the other one is gone, after $((SECONDS - begin)) s: $(breakdown "$1" "$old" "$since")"
 }
 
-# How long the new cluster started and was verified, and what the old one's drain took: by what was seen once a second.
-breakdown() { # VERSION SINCE
-  awk -v new="$1" -v since="$2" '$1 >= since {
-      for (part = 2; part <= NF; part++) { split($part, of, "="); if (of[1] == new) phase[of[2]]++; else if (of[2] == "Draining" || of[2] == "Drained" || of[2] == "Terminating") left++ }
-      looks++; last = $1; if (!first) first = $1
-    } END { per = looks ? (last - first + 1) / looks : 0
-      printf "it started for %.0f s and was verified for %.0f s; the old one drained and went for %.0f s", phase["Provisioning"] * per, phase["Verifying"] * per, left * per }' "$LOGS/phases.log"
+# Of an exchange that is over: how long the new cluster started and was verified, how long queries went on at the old one after
+# that, and what is left, which is Warren's own; by what was seen about once a second.
+breakdown() { # VERSION OLD-CLUSTER SINCE
+  local last
+  last=$(awk -v name="$2-coordinator" '$2 == name && $3 > 0 {last = $1} END {print last + 0}' "$LOGS/busy.log")
+  awk -v new="$1" -v since="$3" -v busy="$last" -v now="$EPOCHSECONDS" '$1 >= since {
+      for (part = 2; part <= NF; part++) { split($part, of, "="); if (of[1] != new) continue
+        if (of[2] == "Provisioning") { started = $1; if (!made) made = $1 } if (of[2] == "Active" && !active) active = $1 }
+    } END {
+      queries = busy > active ? busy - active : 0
+      printf "it started for %d s and was verified for %d s; queries went on at the old one for %d s; Warren'"'"'s own: %d s",
+        started - made, active - started, queries, now - active - queries + made - since }' "$LOGS/phases.log"
 }
 
 # All proxies are replaced: their pods are others.

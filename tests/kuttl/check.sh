@@ -418,6 +418,21 @@ deleted_drains() { # GROUP SECONDS
   until_gone "trinoclustergroup/$1" 90
 }
 
+# What PostgreSQL, the source of a catalog, says to a statement.
+psql() { # SQL
+  # shellcheck disable=SC2016 # for the shell there
+  k exec deployment/shop-db -- sh -c 'PGPASSWORD=$POSTGRES_PASSWORD exec psql -h 127.0.0.1 -U postgres -v ON_ERROR_STOP=1 -Atc "$0"' "$1"
+}
+
+# A value is in Secrets alone: in no other object of the namespace, and in no line that the operator logs.
+kept_secret() { # VALUE
+  local kind
+  for kind in ${ALL_KINDS//,/ } events; do
+    [ "$kind" = secrets ] || [[ $(k get "$kind" -o yaml) != *"$1"* ]] || no "$kind hold the secret"
+  done
+  [[ $(kubectl -n warren-system logs -l app.kubernetes.io/instance=warren --tail=-1) != *"$1"* ]] || no "the operator logs the secret"
+}
+
 # A query that needs some megabytes.
 LINEITEM='SELECT count(*) FROM (SELECT orderkey, count(*) FROM tpch.sf1.lineitem WHERE orderkey < 600000 GROUP BY orderkey)'
 groups_lineitem() { query "$LINEITEM" 149999; }
