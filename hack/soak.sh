@@ -20,6 +20,8 @@ FAILURES=0
 source "$HACK/clients/programs.sh"
 # shellcheck source=clients/servers.sh
 source "$HACK/clients/servers.sh"
+# shellcheck source=load.sh
+source "$HACK/load.sh"
 
 replica() { # NUMBER: on its own ports, again after it was stopped
   launch "replica-$1" "$WARREN" proxy --config "$RUN/replicas.yaml" --listen-client "127.0.0.1:${PORT[replica-$1]}" \
@@ -63,22 +65,15 @@ start() {
   wait_for "the balancer" 20 curl -sf --max-time 2 "$(address all)/v1/info" || die "the balancer leads nowhere"
 }
 
-load() { # SECONDS: in the background; its words go to <logs>/NAME.log
-  "$JAVA" -Xmx1g -XX:+UseSerialGC -cp "$JDBC" "$HACK/../tests/soak/Replicas.java" "jdbc:trino://127.0.0.1:${PORT[all]}" \
-    "$THREADS" "$DURATION" >"$LOGS/$1.log" 2>&1 &
-  LOAD=$!
-}
+load() { begin_load "$1" "127.0.0.1:${PORT[all]}" "$DURATION"; } # NAME
 
 verdict() { # NAME LOST_ALLOWED DISTURBANCES
-  local status=0 last
-  wait "$LOAD" || status=$?
-  last=$(tail -n 1 "$LOGS/$1.log")
-  if ((status == 0 && $3 > 2)) && { [ "$2" = any ] || [[ $last == *"first calls lost 0,"* ]]; }; then
-    printf 'ok      %s: %s; %s replacements in %s s, %s threads\n' "$1" "$last" "$3" "$DURATION" "$THREADS"
+  if await_load "$1" "$2" && (($3 > 2)); then
+    printf 'ok      %s: %s; %s replacements in %s s, %s threads\n' "$1" "$SAID" "$3" "$DURATION" "$THREADS"
   else
     FAILURES=$((FAILURES + 1))
-    printf 'FAILED  %s: %s; %s replacements\n' "$1" "$last" "$3"
-    { grep -E '^(BROKEN|WRONG|first)' "$LOGS/$1.log" || tail -n 20 "$LOGS/$1.log"; } | head -n 10 | cut -c1-400 | sed 's/^/        | /'
+    printf 'FAILED  %s: %s; %s replacements\n' "$1" "$SAID" "$3"
+    load_faults "$1"
   fi
 }
 
@@ -86,7 +81,6 @@ kill_trial() { # a first call that was under way at the killed one is lost: no c
   local number count=0
   step "kill: a gateway every 3 s for $DURATION s under $THREADS queries"
   load kill
-  sleep 3 # the driver starts
   while kill -0 "$LOAD" 2>/dev/null; do
     number=$((count % 3 + 1)) count=$((count + 1))
     kill -KILL "${PID[replica-$number]}"
@@ -102,7 +96,6 @@ rollout_trial() {
   local number count=0
   step "rollout: one gateway after the other for $DURATION s under $THREADS queries"
   load rollout
-  sleep 3
   while kill -0 "$LOAD" 2>/dev/null; do
     number=$((count % 3 + 1)) count=$((count + 1))
     kill -TERM "${PID[replica-$number]}"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The operator in trouble on a real Kubernetes node with real Trino under load: what tests/operator does in memory. A fleet is
-# made, scaled out and in, upgraded and deleted, first undisturbed, then in trouble; each act must end in the same state, no
-# query of the load may fail, and nothing may be left over. Each trial is a line `ok` or `FAILED`.
+# made with TLS on each hop, scaled out and in, upgraded, given new certificates and deleted, first undisturbed, then in trouble; each
+# act must end in the same state, no query of the load may fail, and nothing may be left over. Each trial is a line `ok` or `FAILED`.
 #
 #   trials.sh          all
 #   trials.sh kill     the operator is killed (SIGKILL) at every one of its writes, before it hears that the write was done
@@ -82,8 +82,9 @@ end_operator() {
   SUPERVISOR='' INTERCEPTOR=''
 }
 
-fleet() { # that of the end-to-end tests, with a worker, and time for each query
-  sed -e 's/drainTimeout: 5s/drainTimeout: 30m/' -e 's/workers: {replicas: 0,/workers: {replicas: 1,/' -e "s/version: \"[0-9]*\"/version: \"${TRINO_VERSIONS%% *}\"/" \
+fleet() { # that of the end-to-end tests, with a worker, TLS, and time for each query
+  sed -e 's/^      version: .*/&\n      tls: {server: {enabled: true}, internal: {enabled: true}}/' \
+    -e 's/drainTimeout: 5s/drainTimeout: 30m/' -e 's/workers: {replicas: 0,/workers: {replicas: 1,/' -e "s/version: \"[0-9]*\"/version: \"${TRINO_VERSIONS%% *}\"/" \
     -e 's/sleepSeconds: 0/sleepSeconds: 5/' -e 's/timeout: 5s/timeout: 1m/' -e 's/^\( *\)catalogs:/\1config: {query.client.timeout: 1m}\n&/' "$HACK/../tests/kuttl/fleet.yaml"
 }
 
@@ -94,9 +95,18 @@ act() { # NAME
     scale-out) edit='{"replicas":2,"template":{"spec":{"workers":{"replicas":2}}}}' ;;
     scale-in) edit='{"replicas":1,"template":{"spec":{"workers":{"replicas":1}}}}' ;;
     upgrade) edit="{\"template\":{\"spec\":{\"version\":\"${TRINO_VERSIONS##* }\"}}}" ;;
+    rotate) rotate; return ;;
     delete) k delete tcg/adhoc pxg/pxg tgw/gw --wait=false >/dev/null; return ;;
   esac
   k patch tcg/adhoc --type=merge -p "{\"spec\":$edit}" >/dev/null
+}
+
+# Both certificates of the cluster go, and others are made. An edit has the cluster looked at at once.
+rotate() {
+  local cluster
+  cluster=$(k get tcl -o jsonpath='{.items[0].metadata.name}')
+  k delete secret "$cluster-coordinator-tls" "$cluster-worker-tls" >/dev/null
+  k annotate --overwrite tcl "$cluster" "test/rotate=$SECONDS" >/dev/null
 }
 
 # What an act ends with: every object that the operator made, its spec, and what the conditions say; without what no two
@@ -118,6 +128,7 @@ settled() {
     | any(.[]; .type == "Ready" and .status == "True" and .observedGeneration == $now) and any(.[]; .type == "Reconciling" and .status == "False"))' >/dev/null || return 1
   ! k get pods -o json | jq -e 'any(.items[]; .metadata.deletionTimestamp)' >/dev/null || return 1
   local wanted
+  [ "$(k get secrets -o name | grep -c -- '-tls$')" = $((2 * $(k get tcl -o name | wc -l))) ] || return 1
   wanted=$(k get tcg/adhoc -o json | jq '"\(.spec.replicas) \(.spec.template.spec.version) \(.spec.template.spec.workers.replicas)"')
   [ "$(k get tcl -o json | jq '[.items[] | select(.status.phase == "Active" and .status.workers.draining == 0)] | "\(length) \(map(.spec.version) | unique | join("/")) \(map(.status.workers.ready) | unique | map(tostring) | join("/"))"')" = "$wanted" ] &&
     [ "$(k get tcl -o name | wc -l)" = "$(k get tcg/adhoc -o jsonpath='{.spec.replicas}')" ]
@@ -152,7 +163,7 @@ end_load() { # NAME: no query failed, not even at its first call
 
 acts() { # NAME: leaves the states in <logs>/NAME-ACT.state
   local name=$1 act begin expected
-  for act in create scale-out scale-in upgrade; do
+  for act in create scale-out scale-in upgrade rotate; do
     begin=$SECONDS
     expected=$LOGS/undisturbed-$act.state
     act "$act"

@@ -16,6 +16,8 @@ LIMIT=420 # seconds that one exchange may take
 NAMESPACE=warren-upgrade
 # shellcheck source=clients/programs.sh
 source "$HACK/clients/programs.sh"
+# shellcheck source=load.sh
+source "$HACK/load.sh"
 
 k() { kubectl --namespace "$NAMESPACE" "$@"; }
 
@@ -109,18 +111,18 @@ prepare() {
   [ -n "${WARREN_IMAGE:-}" ] || WARREN_IMAGE=$("$HACK/images.sh" warren | tail -n 1)
   export WARREN_IMAGE
   "$HACK/install.sh"
-  JAVA=$(java_home)/bin/java
-  [ -d "${JDBC%/*}" ] || run_logged "downloading trino-jdbc" "$LOGS/jdbc.log" download_jdbc
+  prepare_load
 }
 
 clean() {
-  kill "${WATCH:-}" "${LISTING:-}" "${LOAD:-}" 2>/dev/null || true
+  stop_load
+  kill "${WATCH:-}" "${LISTING:-}" 2>/dev/null || true
   k annotate tcg/adhoc trinowarren.io/force-removal=true &>/dev/null || true
   kubectl delete namespace "$NAMESPACE" --ignore-not-found --wait=false >/dev/null
 }
 
 main() {
-  local from=${1:-${TRINO_VERSIONS%% *}} to=${2:-${TRINO_VERSIONS##* }} address last status=0
+  local from=${1:-${TRINO_VERSIONS%% *}} to=${2:-${TRINO_VERSIONS##* }} status=0
   rm -rf "$LOGS"
   mkdir -p "$LOGS"
   prepare "$from" "$to"
@@ -130,31 +132,24 @@ main() {
   step "a fleet of Trino $from"
   fleet "$from" >&2
   wait_for "the fleet" "$LIMIT" ready || die "the fleet is not ready: $(k get tcg,tcl,pxg)"
-  address=$("$HACK/query.sh" "$NAMESPACE" pxg-proxy)
-  [ -n "$address" ] || die "the proxies' ClusterIP cannot be reached from here"
   step "$THREADS threads of queries; then $from → $to → $from, and $to once more, taken back"
-  "$JAVA" -Xmx1g -XX:+UseSerialGC -cp "$JDBC" "$HACK/../tests/soak/Replicas.java" "jdbc:trino://${address#http://}" \
-    "$THREADS" "$((3 * LIMIT))" "$LOGS/stop" >"$LOGS/load.log" 2>&1 &
-  LOAD=$!
+  begin_load upgrade "$(proxies_address "$NAMESPACE")" $((3 * LIMIT))
   watch_capacity &
   WATCH=$!
   watch_queries &
   LISTING=$!
-  wait_for "the first result" 60 grep -q '^each result' "$LOGS/load.log" || die "no query is answered, log in $LOGS/load.log"
   exchange "$to"
   roll_proxies
   exchange "$from"
   take_back "$from" "$to"
-  touch "$LOGS/stop"
-  wait "$LOAD" || status=$?
-  last=$(tail -n 1 "$LOGS/load.log")
+  end_load upgrade || status=1
   [ -s "$LOGS/queries.log" ] || die "no coordinator listed a query"
-  if ((status == 0)) && [[ $last == *"first calls lost 0,"* ]] && ! grep -qv '=Active' "$LOGS/phases.log" && [ -z "$(repeated)" ]; then
-    printf 'ok      upgrade %s → %s → %s: %s; %s listed, none twice; %s threads, %s s\n' "$from" "$to" "$from" "$last" \
+  if ((status == 0)) && ! grep -qv '=Active' "$LOGS/phases.log" && [ -z "$(repeated)" ]; then
+    printf 'ok      upgrade %s → %s → %s: %s; %s listed, none twice; %s threads, %s s\n' "$from" "$to" "$from" "$SAID" \
       "$(sort -u "$LOGS/queries.log" | wc -l)" "$THREADS" "$SECONDS"
   else
-    printf 'FAILED  upgrade %s → %s → %s: %s\n' "$from" "$to" "$from" "$last"
-    { grep -E '^(BROKEN|WRONG|first)' "$LOGS/load.log" || tail -n 20 "$LOGS/load.log"; } | head -n 10 | cut -c1-400 | sed 's/^/        | /'
+    printf 'FAILED  upgrade %s → %s → %s: %s\n' "$from" "$to" "$from" "$SAID"
+    load_faults upgrade
     repeated | head -n 5 | sed 's/^/        | ran twice: /'
     grep -v '=Active' "$LOGS/phases.log" | head -n 5 | sed 's/^/        | no cluster is active: /'
     exit 1

@@ -28,7 +28,7 @@ postgres_base() { # REFERENCE
 }
 
 plugin_image() { # NAME VERSION: localhost/trino-plugin-NAME:VERSION, the plugin's files in /plugin
-  ensure_image "plugin-$1-$2" "$(key "$(declare -f plugin_recipe plugin_files unpack_server)")" "localhost/trino-plugin-$1:$2" plugin_recipe "$1" "$2"
+  ensure_image "plugin-$1-$2" "$(key "$(declare -f plugin_recipe plugin_files download_server)")" "localhost/trino-plugin-$1:$2" plugin_recipe "$1" "$2"
 }
 
 plugin_recipe() { # REFERENCE NAME VERSION
@@ -40,7 +40,7 @@ plugin_files() { # REFERENCE NAME VERSION: with a `cp`, by which it is copied to
   rm -rf "$work"
   mkdir -p "$work"
   cd "$work"
-  unpack_server "$3" "$work"
+  download_server "$3" "$work"
   apt-get -o APT::Sandbox::User=root download -q busybox-static
   dpkg-deb -x busybox-static_*.deb "$work/busybox"
   container=$(build from scratch)

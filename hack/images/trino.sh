@@ -11,7 +11,7 @@ JAVA_MODULES+=,jdk.attach,jdk.jcmd,jdk.naming.dns,jdk.security.auth,jdk.jfr,jdk.
 trino_image() { # VERSION
   local reference=docker.io/trinodb/trino:$1 own recipe=trino_recipe
   case $KIND in kind | existing) info "$reference: the cluster ($KIND) pulls it by itself"; return ;; esac
-  own=$(key "$1" "$TRINO_PLUGINS" "$TRINO_CLI_VERSION" "$(base_key)" "$(declare -f trino_server unpack_server commit_trino)" \
+  own=$(key "$1" "$TRINO_PLUGINS" "$TRINO_CLI_VERSION" "$(base_key)" "$(declare -f trino_server download_server commit_trino)" \
     "$(cd "$HACK/images" && find trino -type f | sort | xargs tail -n +1)")
   if [ -s "$(archive "trino-$1" official)" ]; then
     recipe=pull_recipe
@@ -77,7 +77,7 @@ drop_old_bases() { # REFERENCE that stays
 
 trino_server() { # VERSION FOLDER
   local server=$2/server plugin
-  unpack_server "$1" "$2"
+  download_server "$1" "$2"
   for plugin in "$server"/plugin/*; do
     [[ " ${TRINO_PLUGINS//$'\n'/ } " == *" $(basename "$plugin") "* ]] || rm -rf "$plugin"
   done
@@ -86,7 +86,7 @@ trino_server() { # VERSION FOLDER
 }
 
 # All of a server, to FOLDER/server. Plugins share their jars by hard links across folders, so none can be unpacked alone.
-unpack_server() { # VERSION FOLDER: a repository of its own, so that 1 GB does not stay in the user's
+download_server() { # VERSION FOLDER: a repository of its own, so that 1 GB does not stay in the user's
   mvn -B -q -Dmaven.repo.local="$2/m2" dependency:get -Dtransitive=false -Dartifact="io.trino:trino-server:$1:tar.gz"
   mkdir "$2/server"
   tar xzf "$2/m2/io/trino/trino-server/$1/trino-server-$1.tar.gz" -C "$2/server" --strip-components=1
