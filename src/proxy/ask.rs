@@ -40,7 +40,7 @@ impl<'a> Ask<'a> {
     ) -> Result<Self, Error> {
         let trusts = |address| fleet.router.trusts(address);
         let peer = arrival.peer.ip().to_canonical();
-        let (client, forwarded_for) = client_of(headers, peer, trusts);
+        let (client, forwarded_for) = client_of(headers, arrival, trusts);
         let outside = match &fleet.outside {
             Some(outside) => outside.clone(),
             None => (if trusts(peer) {

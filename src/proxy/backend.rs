@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     routing::{Address, Cluster, HealthCheck, Load, RoutingTable},
-    trino::ClusterName,
+    trino::{ClusterName, QueryId},
 };
 
 /// The most KiB of events that one cluster may have under way here.
@@ -225,12 +225,14 @@ impl Backend {
     }
 
     /// What it does now; none if it is not healthy. The coordinator's own count, which other proxies' queries are in,
-    /// and what this proxy saw begin and end since; without a count, what this proxy knows.
+    /// and what this proxy saw begin and end since; where nobody asks for it, what this proxy's own clients have.
     pub(super) fn load(&self) -> Option<Load> {
         if !self.health.is_healthy() {
             return None;
         }
-        Some(Load { queries: self.queries(), factor: self.health.warmth(self.slow_start) })
+        let queries =
+            if self.is_counted() { self.queries() } else { u32::try_from(self.chains.len()).unwrap_or(u32::MAX) };
+        Some(Load { queries, factor: self.health.warmth(self.slow_start) })
     }
 
     /// How many queries it has, as far as its coordinator says and this proxy saw.
@@ -239,6 +241,21 @@ impl Backend {
             let begun = self.tally.going_on().into_iter().map(|begun| begun.query);
             u32::try_from(self.chains.len_with(begun)).unwrap_or(u32::MAX)
         })
+    }
+
+    /// Notes that a query's last page was given out, or that it was cancelled.
+    pub(super) fn ended(&self, query: QueryId) {
+        if !self.is_counted() {
+            return self.lost(query);
+        }
+        self.tally.end(query);
+        self.chains.end(query);
+    }
+
+    /// Notes that it does not have a query, or no longer.
+    pub(super) fn lost(&self, query: QueryId) {
+        self.tally.lose(query);
+        self.chains.end(query);
     }
 
     /// Lets go of what has grown old.

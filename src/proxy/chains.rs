@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use foldhash::quality::RandomState;
 use tokio::time::Instant;
 
 use crate::trino::QueryId;
@@ -28,7 +29,7 @@ pub(super) struct Chains {
 
 #[derive(Debug, Default)]
 struct Live {
-    chains: HashMap<QueryId, Chain>,
+    chains: HashMap<QueryId, Chain, RandomState>,
     /// Queries that were seen to end, and when, oldest first.
     ended: VecDeque<(QueryId, Instant)>,
     /// The last query that was seen: its id tells those of the same life of the coordinator.

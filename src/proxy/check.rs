@@ -20,6 +20,7 @@ use super::{
     census,
     error::Cause,
     exchange::{Head, exchange},
+    fields::Fields,
     health::Checked,
     outside::Outside,
     oversee::Teller,
@@ -157,14 +158,15 @@ pub(super) async fn ask(
     settings: &Settings,
     question: Question,
 ) -> Result<(http::response::Parts, Bytes), Unanswered> {
-    let Question { method, target, mut headers, body, limit, timeout } = question;
-    headers.insert(HOST, backend.host.clone());
+    let Question { method, target, headers, body, limit, timeout } = question;
+    let mut fields = Fields::of(&headers);
+    fields.add(&HOST, &backend.host);
     if let Some(outside) = Outside::of(backend.address())
         && !backend.is_rewritten()
     {
-        outside.add_to(&mut headers, backend);
+        outside.add_to(&mut fields, backend);
     }
-    let head = Head { method, target, headers };
+    let head = Head { method, target: target.as_str().to_owned().into(), fields };
     // The checks run beside the shards, and have connections of their own.
     let shard = Shard::new(settings.shards);
     let body = body.map_or_else(RequestBody::nothing, RequestBody::text);

@@ -1,13 +1,14 @@
 //! One request to one coordinator: sent, and its answer's head awaited, within a deadline.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
-use http::{HeaderMap, HeaderValue, Method, Response, uri::PathAndQuery};
+use http::{Method, Response};
 
 use super::{
     Error,
     backend::Backend,
     body::RequestBody,
+    fields::Fields,
     pool::{Failure, PooledBody},
     shard::Shard,
     wire::WireError,
@@ -17,9 +18,9 @@ use super::{
 #[derive(Clone, Debug)]
 pub(super) struct Head {
     pub method: Method,
-    /// Path and query at the coordinator, as the client sent them.
-    pub target: PathAndQuery,
-    pub headers: HeaderMap<HeaderValue>,
+    /// Path and query at the coordinator, as the client sent them: what was taken from a URI, or is one's own.
+    pub target: Cow<'static, str>,
+    pub fields: Fields,
 }
 
 /// A coordinator's answer, whose body is still to be read.

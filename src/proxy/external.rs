@@ -19,6 +19,7 @@ use super::{
     connector::Connector,
     error::Cause,
     exchange::Head,
+    fields::Fields,
     pool::{self, Pool},
 };
 use crate::{
@@ -121,7 +122,8 @@ impl External {
 
     async fn exchange(&self, shard: Shard, facts: &Facts, headers: &HeaderMap) -> Result<Answer, Failure> {
         let Some(pool) = &self.pool else { return Err(Failure::Connect("it has no connections".into())) };
-        let head = Head { method: Method::POST, target: self.target.clone(), headers: self.headers(headers) };
+        let fields = Fields::of(&self.headers(headers));
+        let head = Head { method: Method::POST, target: self.target.as_str().to_owned().into(), fields };
         let body = RequestBody::text(question(facts).to_string());
         let answer = pool.send(shard, &head, body).await.map_err(|failure| match failure {
             pool::Failure::Connect(cause) => Failure::Connect(cause),

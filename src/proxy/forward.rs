@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{Method, Request, header::ACCEPT_ENCODING, uri::PathAndQuery};
+use http::{HeaderMap, Method, Request, header::ACCEPT_ENCODING, uri::PathAndQuery};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::time::Instant;
@@ -32,13 +32,13 @@ pub(super) async fn to_cluster(
     request: Request<Incoming>,
 ) -> Result<Exchanged, Error> {
     let backend = ask.fleet.backend(asked.cluster).ok_or(Error::NoCluster)?.clone();
-    let (parts, body) = request.into_parts();
-    let target = target(asked.path, parts.uri.query())?;
-    let mut head = head_for(ask, &backend, Head { method: parts.method, target, headers: parts.headers });
+    let (mut parts, body) = request.into_parts();
     if asked.kind == Kind::Login {
         // Of what is compressed no URI can be replaced.
-        head.headers.remove(ACCEPT_ENCODING);
+        parts.headers.remove(ACCEPT_ENCODING);
     }
+    let target = target(asked.path, parts.uri.query());
+    let head = head_for(ask, &backend, (parts.method, target), &mut parts.headers);
     if body.is_end_stream() && asked.retry != Retry::Never {
         patiently(ask, &backend, asked.retry, head).await
     } else {
@@ -57,10 +57,9 @@ pub(super) async fn to_query(
     request: Request<Incoming>,
 ) -> Result<Exchanged, Error> {
     let backend = ask.fleet.cluster_of(query).ok_or(Error::NoCluster)?.clone();
-    let (parts, _) = request.into_parts();
+    let (mut parts, _) = request.into_parts();
     let retry = if parts.method == Method::GET { Retry::Unanswered } else { Retry::Unsent };
-    let target = target(&format!("/v1/query/{query}"), None)?;
-    let head = head_for(ask, &backend, Head { method: parts.method, target, headers: parts.headers });
+    let head = head_for(ask, &backend, (parts.method, format!("/v1/query/{query}")), &mut parts.headers);
     patiently(ask, &backend, retry, head).await
 }
 
@@ -73,12 +72,14 @@ pub(super) async fn to_callback(ask: &mut Ask<'_>, request: Request<Incoming>) -
     let (cluster, query) = request.uri().query().and_then(login::cluster_of).ok_or(Error::NoLogin)?;
     let backend = ask.fleet.backend(cluster.as_str()).ok_or(Error::NoCluster)?.clone();
     let (parts, _) = request.into_parts();
-    let target = target(login::CALLBACK, Some(&query))?;
+    // Of its query a part was decoded.
+    let target = PathAndQuery::try_from(target(login::CALLBACK, Some(&query))).map_err(|_| Error::NotFound)?;
     ask.observation.goes_to(&backend);
     let mut headers = parts.headers;
     login::give_nonce(&mut headers, &cluster);
-    headers::to_coordinator(&mut headers, &backend, &ask.outside.of_gateway(), &ask.forwarded_for);
-    patiently(ask, &backend, Retry::Unsent, Head { method: parts.method, target, headers }).await
+    let fields = headers::to_coordinator(&headers, &backend, &ask.outside.of_gateway(), &ask.forwarded_for);
+    let head = Head { method: parts.method, target: target.as_str().to_owned().into(), fields };
+    patiently(ask, &backend, Retry::Unsent, head).await
 }
 
 /// Asks the healthy clusters in turn for `path`, which any of them can answer, until one does. There is no body.
@@ -86,12 +87,11 @@ pub(super) async fn to_callback(ask: &mut Ask<'_>, request: Request<Incoming>) -
 /// # Errors
 /// When none is healthy, or none can be made to answer.
 pub(super) async fn to_any(ask: &mut Ask<'_>, path: &str, request: Request<Incoming>) -> Result<Exchanged, Error> {
-    let (parts, _) = request.into_parts();
-    let target = target(path, parts.uri.query())?;
-    let asked = Head { method: parts.method, target, headers: parts.headers };
+    let (mut parts, _) = request.into_parts();
+    let target = target(path, parts.uri.query());
     let mut last = Error::NoHealthyCluster;
     for backend in ask.fleet.any() {
-        let head = head_for(ask, &backend, asked.clone());
+        let head = head_for(ask, &backend, (parts.method.clone(), target.clone()), &mut parts.headers);
         let body = RequestBody::nothing();
         match exchange(&backend, ask.arrival.shard, &head, body, ask.settings.response_timeout).await {
             Ok(answer) => return Ok(answer),
@@ -101,22 +101,26 @@ pub(super) async fn to_any(ask: &mut Ask<'_>, path: &str, request: Request<Incom
     Err(last)
 }
 
-/// What is asked of a coordinator: its own path, with the query that the client sent.
-fn target(path: &str, query: Option<&str>) -> Result<PathAndQuery, Error> {
-    let target = match query {
-        Some(query) => PathAndQuery::try_from(format!("{path}?{query}")),
-        None => PathAndQuery::try_from(path),
-    };
-    target.map_err(|_| Error::NotFound)
+/// What is asked of a coordinator: its own path, with the query that the client sent; both are of a URI.
+fn target(path: &str, query: Option<&str>) -> String {
+    match query {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    }
 }
 
-/// Makes the head of a client's request that of the request to `backend`, where it goes now.
-fn head_for(ask: &mut Ask<'_>, backend: &Arc<Backend>, mut head: Head) -> Head {
+/// The head of the request to `backend` that a client's request becomes, which goes there now.
+fn head_for(
+    ask: &mut Ask<'_>,
+    backend: &Arc<Backend>,
+    (method, target): (Method, String),
+    headers: &mut HeaderMap,
+) -> Head {
     ask.observation.goes_to(backend);
     // The path says which cluster: what the id of a transaction says besides is for statements.
-    transaction::untag(&mut head.headers);
-    headers::to_coordinator(&mut head.headers, backend, &ask.outside, &ask.forwarded_for);
-    head
+    transaction::untag(headers);
+    let fields = headers::to_coordinator(headers, backend, &ask.outside, &ask.forwarded_for);
+    Head { method, target: target.into(), fields }
 }
 
 /// Sends a request without a body, again and again for some seconds while its cluster cannot be reached: clients differ

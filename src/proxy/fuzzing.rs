@@ -39,6 +39,7 @@ pub fn to_coordinator(mut headers: HeaderMap, trusted: bool) -> Option<HeaderMap
     let arrival = Arrival {
         shard: Shard::default(),
         peer,
+        peer_value: Arrival::value_of(peer),
         local,
         secure: false,
         server_name: None,
@@ -46,11 +47,10 @@ pub fn to_coordinator(mut headers: HeaderMap, trusted: bool) -> Option<HeaderMap
         for_events: false,
         seen: Mutex::default(),
     };
-    let (_, forwarded_for) = client_of(&headers, arrival.peer.ip(), |_| trusted);
+    let (_, forwarded_for) = client_of(&headers, &arrival, |_| trusted);
     let outside = Outside::seen_by(&Uri::from_static("/"), &headers, &arrival, trusted)?;
     transaction::untag(&mut headers);
-    headers::to_coordinator(&mut headers, &backend, &outside, &forwarded_for);
-    Some(headers)
+    Some(headers::to_coordinator(&headers, &backend, &outside, &forwarded_for).to_map())
 }
 
 /// Tags the ids of started transactions with `cluster`.

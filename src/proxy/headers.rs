@@ -10,6 +10,7 @@ use http::{
 
 use super::{
     backend::Backend,
+    fields::Fields,
     login::CALLBACK,
     outside::{Outside, X_FORWARDED_FOR},
 };
@@ -17,34 +18,40 @@ use super::{
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
-/// Makes a client's request headers those of the request to `backend`. `forwarded_for` is what the coordinator shall
-/// know of the way that the request came.
+/// What is always meant for one connection only.
+const OF_CONNECTION: [HeaderName; 6] = [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE];
+
+/// The fields of the request to `backend` that a client's request with `headers` becomes. `forwarded_for` is what the
+/// coordinator shall know of the way that the request came.
 pub(super) fn to_coordinator(
-    headers: &mut HeaderMap,
+    headers: &HeaderMap,
     backend: &Backend,
     outside: &Outside,
     forwarded_for: &HeaderValue,
-) {
-    let trailers = accepts_trailers(headers);
-    drop_hop_by_hop(headers);
-    let refused: Vec<HeaderName> = headers.keys().filter(|name| is_refused(name.as_str())).cloned().collect();
-    for name in refused {
-        headers.remove(name);
+) -> Fields {
+    // It would refuse what is said about forwarding; and of what is compressed no URI can be replaced.
+    let rewritten = backend.is_rewritten();
+    let named: Vec<&str> = tokens(headers, CONNECTION).collect();
+    let mut fields = Fields::new();
+    for (name, value) in headers {
+        let of_connection =
+            is_of_connection(name) || named.iter().any(|named| name.as_str().eq_ignore_ascii_case(named));
+        // Trailers pass only if `Trailer` announces them. No client of Trino has any, and a refused header must not come as one.
+        let replaced = name == HOST || name == TRAILER || (rewritten && name == ACCEPT_ENCODING);
+        if !of_connection && !replaced && !is_refused(name.as_str()) {
+            fields.add(name, value);
+        }
     }
-    // Trailers pass only if this announces them. No client of Trino has any, and a refused header must not come as one.
-    headers.remove(TRAILER);
-    headers.insert(HOST, backend.host.clone());
-    if trailers {
-        headers.insert(TE, HeaderValue::from_static("trailers"));
-        headers.insert(CONNECTION, HeaderValue::from_static("te"));
+    fields.add(&HOST, &backend.host);
+    if accepts_trailers(headers) {
+        fields.add(&TE, &HeaderValue::from_static("trailers"));
+        fields.add(&CONNECTION, &HeaderValue::from_static("te"));
     }
-    if backend.is_rewritten() {
-        // It would refuse them; and of what is compressed no URI can be replaced.
-        headers.remove(ACCEPT_ENCODING);
-        return;
+    if !rewritten {
+        outside.add_to(&mut fields, backend);
+        fields.add(&X_FORWARDED_FOR, forwarded_for);
     }
-    outside.add_to(headers, backend);
-    headers.insert(X_FORWARDED_FOR, forwarded_for.clone());
+    fields
 }
 
 /// Makes the response headers of `backend`'s coordinator those of the response to the client.
@@ -107,9 +114,13 @@ fn is_ui(path: &str) -> bool {
 pub(super) fn drop_hop_by_hop(headers: &mut HeaderMap) {
     // What is named there; most often nothing but a word that is no field.
     let named: Vec<HeaderName> = tokens(headers, CONNECTION).filter_map(|name| name.parse().ok()).collect();
-    for name in named.into_iter().chain([CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE]) {
+    for name in named.iter().chain(&OF_CONNECTION) {
         headers.remove(name);
     }
+}
+
+fn is_of_connection(name: &HeaderName) -> bool {
+    OF_CONNECTION.contains(name)
 }
 
 fn accepts_trailers(headers: &HeaderMap) -> bool {
@@ -125,6 +136,10 @@ pub(super) fn tokens(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Ite
 /// Whether a client may not say this: it is about forwarding, or between the nodes of a cluster. Servers that map
 /// headers to variables take `_` for `-`, so both are meant.
 fn is_refused(name: &str) -> bool {
+    // Most names begin otherwise.
+    if !name.starts_with(['f', 'x']) {
+        return false;
+    }
     is(name, "forwarded")
         || is(name, "x-real-ip")
         || ["x-forwarded-", "x-trino-internal-", "x-presto-internal-"].iter().any(|prefix| begins(name, prefix))
@@ -164,9 +179,9 @@ mod tests {
     }
 
     fn sent(request: &[(&str, &str)]) -> Vec<(String, String)> {
-        let mut headers = headers(request);
-        to_coordinator(&mut headers, &blue(), &outside(), &HeaderValue::from_static("10.1.2.3"));
-        lines(&headers).into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+        let way = HeaderValue::from_static("10.1.2.3");
+        let fields = to_coordinator(&headers(request), &blue(), &outside(), &way);
+        lines(&fields.to_map()).into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
 
     const ADDED: [(&str, &str); 6] = [

@@ -135,6 +135,7 @@ async fn connection(context: Arc<Context>, stream: TcpStream, peer: SocketAddr) 
     let arrival = Arrival {
         shard: context.shard,
         peer,
+        peer_value: Arrival::value_of(peer),
         local,
         secure,
         server_name: None,

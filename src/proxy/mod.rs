@@ -12,12 +12,14 @@ mod body;
 mod census;
 mod chains;
 mod check;
+mod clock;
 mod connector;
 mod door;
 mod endpoint;
 mod error;
 mod exchange;
 mod external;
+mod fields;
 mod fleet;
 mod forward;
 #[cfg(any(test, fuzzing))]

@@ -2,6 +2,8 @@
 //! query string, or the slug in a poll's path.
 
 use std::{
+    borrow::Cow,
+    fmt,
     net::IpAddr,
     sync::{
         Arc,
@@ -11,11 +13,12 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use tokio::time::Instant;
 
 use super::{
     backend::Backend,
+    clock,
     endpoint::{Endpoint, Kind},
     meters::{Meters, Outcome},
     outside::Arrival,
@@ -78,7 +81,7 @@ pub(super) struct Observation {
 #[derive(Serialize)]
 struct Line<'a> {
     time: &'a str,
-    request: &'a str,
+    request: Id,
     kind: &'a str,
     method: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -86,7 +89,7 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     query: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    user: Option<String>,
+    user: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rule: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -97,6 +100,22 @@ struct Line<'a> {
     bytes: u64,
     first_byte_ms: Option<u64>,
     duration_ms: u64,
+}
+
+/// The id of a request.
+#[derive(Clone, Copy, Debug)]
+struct Id(u64);
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl Serialize for Id {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }
 
 impl Observation {
@@ -142,7 +161,7 @@ impl Observation {
 
     /// The id that the client is told when something fails.
     pub(super) fn id(&self) -> String {
-        format!("{:016x}", self.id)
+        Id(self.id).to_string()
     }
 
     /// Which query it is for; `ends` says that the coordinator's success is its end.
@@ -169,22 +188,14 @@ impl Observation {
     pub(super) fn saw(&mut self, head: PageHead) {
         self.query = Some(head.query);
         let Some(backend) = &self.backend else { return };
-        match (head.goes_on, self.kind) {
-            (true, Kind::Statement) => {
-                backend.tally.begin(head.query);
-                if !self.first_call_only {
-                    backend.chains.see(head.query);
-                }
-            }
-            (true, _) => backend.chains.see(head.query),
-            (false, kind) => {
-                if kind == Kind::Statement {
-                    // No count of the coordinator has one that ends with its first page.
-                    backend.tally.begin(head.query);
-                }
-                backend.tally.end(head.query);
-                backend.chains.end(head.query);
-            }
+        // No count of the coordinator has one that ends with its first page, either.
+        if self.kind == Kind::Statement && backend.is_counted() {
+            backend.tally.begin(head.query);
+        }
+        if !head.goes_on {
+            backend.ended(head.query);
+        } else if self.kind != Kind::Statement || !self.first_call_only {
+            backend.chains.see(head.query);
         }
     }
 
@@ -221,11 +232,10 @@ impl Observation {
         if let (Some(backend), Some(query)) = (&self.backend, self.query) {
             let is_unknown = self.kind == Kind::Poll && status == StatusCode::NOT_FOUND;
             if (self.ends && status.is_success()) || is_unknown {
-                backend.chains.end(query);
                 if is_unknown {
-                    backend.tally.lose(query);
+                    backend.lost(query);
                 } else {
-                    backend.tally.end(query);
+                    backend.ended(query);
                 }
             } else if self.method == Method::HEAD && status.is_success() {
                 // Of a poll, its page tells more; and what a coordinator refuses must not fill the memory here.
@@ -265,18 +275,14 @@ impl Observation {
     }
 
     fn write(&self, lines: &Lines, duration: Duration) {
-        let user = self.user.as_ref().map(|user| {
-            // Bytes that are no text would make the line no JSON.
-            String::from_utf8_lossy(user.as_bytes()).chars().take(MAX_USER).collect()
-        });
         let line = Line {
-            time: &format!("{:.3}", jiff::Timestamp::now()),
-            request: &self.id(),
+            time: &clock::now(),
+            request: Id(self.id),
             kind: self.kind.as_str(),
             method: self.method.as_str(),
             cluster: self.backend.as_ref().map(|backend| backend.name.as_str()),
             query: self.query.as_ref().map(QueryId::as_str),
-            user,
+            user: self.user.as_ref().map(short),
             rule: self.rule.as_deref(),
             status: self.status.map(|status| status.as_u16()),
             outcome: self.outcome.as_str(),
@@ -315,6 +321,12 @@ impl Observation {
         }
         span.fail();
     }
+}
+
+/// The name of a user as it is logged. Bytes that are no text would make the line no JSON.
+fn short(user: &HeaderValue) -> Cow<'_, str> {
+    let text = String::from_utf8_lossy(user.as_bytes());
+    if text.len() <= MAX_USER { text } else { text.chars().take(MAX_USER).collect() }
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -12,7 +12,7 @@ use http::{
     uri::Authority,
 };
 
-use super::{backend::Backend, shard::Shard};
+use super::{backend::Backend, fields::Fields, shard::Shard};
 use crate::routing::Address;
 
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -27,6 +27,8 @@ pub(super) struct Arrival {
     pub shard: Shard,
     /// The other end of the connection.
     pub peer: SocketAddr,
+    /// Its address, as coordinators are told of it.
+    pub peer_value: HeaderValue,
     /// This end of it.
     pub local: SocketAddr,
     /// Whether the connection is TLS.
@@ -39,6 +41,13 @@ pub(super) struct Arrival {
     pub for_events: bool,
     /// What was seen of the gateway last, and by which `Host`: most connections say the same in each request.
     pub seen: Mutex<Option<(HeaderValue, Outside)>>,
+}
+
+impl Arrival {
+    /// What coordinators are told of who came from `peer`.
+    pub(super) fn value_of(peer: SocketAddr) -> HeaderValue {
+        text(&peer.ip().to_canonical().to_string())
+    }
 }
 
 /// Where clients see the gateway: what Trino builds the URIs from that it hands out.
@@ -175,18 +184,18 @@ impl Outside {
     }
 
     /// Adds what makes `backend`'s coordinator hand out URIs that lead back to it from out there.
-    pub(super) fn add_to(&self, headers: &mut HeaderMap, backend: &Backend) {
-        headers.insert(X_FORWARDED_PROTO, self.proto.clone());
-        headers.insert(X_FORWARDED_HOST, self.host.clone());
-        headers.insert(X_FORWARDED_PORT, self.port.clone());
+    pub(super) fn add_to(&self, fields: &mut Fields, backend: &Backend) {
+        fields.add(&X_FORWARDED_PROTO, &self.proto);
+        fields.add(&X_FORWARDED_HOST, &self.host);
+        fields.add(&X_FORWARDED_PORT, &self.port);
         if self.level == Level::Cluster && self.prefix.is_empty() {
-            headers.insert(X_FORWARDED_PREFIX, backend.prefix_value.clone());
+            fields.add(&X_FORWARDED_PREFIX, &backend.prefix_value);
             return;
         }
         let path = self.path_of(backend);
         if !path.is_empty() {
             let path = HeaderValue::try_from(path).expect("a plain path and a DNS label are visible ASCII");
-            headers.insert(X_FORWARDED_PREFIX, path);
+            fields.add(&X_FORWARDED_PREFIX, &path);
         }
     }
 }
@@ -223,13 +232,20 @@ impl<'a> Said<'a> {
 
 /// The address of the client, and what the coordinator is told of the way: every proxy in between that can be
 /// believed. `trusts` says of which address that is true.
-pub(super) fn client_of(headers: &HeaderMap, peer: IpAddr, trusts: impl Fn(IpAddr) -> bool) -> (IpAddr, HeaderValue) {
-    let alone = || text(&peer.to_string());
+pub(super) fn client_of(
+    headers: &HeaderMap,
+    arrival: &Arrival,
+    trusts: impl Fn(IpAddr) -> bool,
+) -> (IpAddr, HeaderValue) {
+    let peer = arrival.peer.ip().to_canonical();
     if !trusts(peer) {
-        return (peer, alone());
+        return (peer, arrival.peer_value.clone());
     }
     let lines: Vec<&str> = headers.get_all(X_FORWARDED_FOR).iter().filter_map(|line| line.to_str().ok()).collect();
-    let Some(way) = (!lines.is_empty()).then(|| lines.join(", ")) else { return (peer, alone()) };
+    if lines.is_empty() {
+        return (peer, arrival.peer_value.clone());
+    }
+    let way = lines.join(", ");
     let mut client = peer;
     // Each proxy appends whom it saw: the last one that is no proxy of ours is the client.
     for said in way.rsplit(',') {
@@ -275,6 +291,7 @@ mod tests {
         Arrival {
             shard: Shard::default(),
             peer: "10.0.0.9:999".parse().unwrap(),
+            peer_value: HeaderValue::from_static("10.0.0.9"),
             local: "[::1]:8080".parse().unwrap(),
             secure: false,
             server_name: None,
@@ -324,7 +341,9 @@ mod tests {
     fn a_client_is_the_last_address_that_is_no_trusted_proxy() {
         let trusts = |address: IpAddr| address.to_string().starts_with("10.");
         let of = |peer: &str, way: &[(&'static str, &'static str)]| {
-            let (client, way) = client_of(&headers(way), peer.parse().unwrap(), trusts);
+            let peer = format!("{peer}:999").parse().unwrap();
+            let arrival = Arrival { peer, peer_value: Arrival::value_of(peer), ..arrival() };
+            let (client, way) = client_of(&headers(way), &arrival, trusts);
             (client.to_string(), way.to_str().unwrap().to_owned())
         };
         let pair = |client: &str, way: &str| (client.to_owned(), way.to_owned());
@@ -340,17 +359,17 @@ mod tests {
     #[test]
     fn a_path_before_the_gateway_stands_before_the_clusters() {
         let blue = Backend::for_tests("blue", "http://10.0.0.1:8080");
-        let mut added = HeaderMap::new();
+        let prefix = |outside: &Outside| {
+            let mut added = Fields::default();
+            outside.add_to(&mut added, &blue);
+            added.to_map().get(X_FORWARDED_PREFIX).map(|prefix| prefix.to_str().unwrap().to_owned())
+        };
         let outside = Outside::new("https", "a", 443).unwrap();
         let below = outside.clone().below("/data").unwrap();
-        below.add_to(&mut added, &blue);
-        assert_eq!(added["x-forwarded-prefix"], "/data/c/blue");
-        below.of_gateway().add_to(&mut added, &blue);
-        assert_eq!(added["x-forwarded-prefix"], "/data");
+        assert_eq!(prefix(&below).as_deref(), Some("/data/c/blue"));
+        assert_eq!(prefix(&below.of_gateway()).as_deref(), Some("/data"));
         assert_eq!((outside.base(), below.base()), ("https://a".to_owned(), "https://a/data".to_owned()));
         assert_eq!(Outside::new("http", "[::1]", 8080).unwrap().base(), "http://[::1]:8080");
-        let mut direct = HeaderMap::new();
-        Outside { level: Level::Direct, ..outside }.add_to(&mut direct, &blue);
-        assert!(!direct.contains_key("x-forwarded-prefix"));
+        assert_eq!(prefix(&Outside { level: Level::Direct, ..outside }), None);
     }
 }

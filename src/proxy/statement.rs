@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Method, Request, StatusCode, header::HOST, uri::PathAndQuery};
+use http::{HeaderMap, Method, Request, StatusCode, header::HOST};
 use hyper::body::Incoming;
 
 use super::{
@@ -24,7 +24,7 @@ use crate::routing::{Decision, Facts, Origin, Outcome, Statement, Unread};
 
 /// A new query on its way.
 struct NewQuery {
-    head: Head,
+    headers: HeaderMap,
     text: Kept,
     /// The clusters that may take it, in the order in which they are tried.
     candidates: Vec<Arc<Backend>>,
@@ -49,9 +49,7 @@ pub(super) async fn submit(ask: &mut Ask<'_>, request: Request<Incoming>) -> Res
         Some(cluster) => vec![ask.fleet.backend(cluster).ok_or(Error::UnknownTransaction)?.clone()],
         None => candidates(ask, &outcome)?,
     };
-    let target = PathAndQuery::from_static("/v1/statement");
-    let head = Head { method: Method::POST, target, headers: parts.headers };
-    send(ask, NewQuery { head, text, candidates, may_repeat: transaction.is_none() }).await
+    send(ask, NewQuery { headers: parts.headers, text, candidates, may_repeat: transaction.is_none() }).await
 }
 
 /// What becomes of a query with these headers and this text.
@@ -147,17 +145,17 @@ fn candidates(ask: &Ask<'_>, outcome: &Outcome) -> Result<Vec<Arc<Backend>>, Err
 
 /// Sends a query to its first candidate, and to the next ones while none takes it.
 async fn send(ask: &mut Ask<'_>, query: NewQuery) -> Result<Exchanged, Error> {
-    let NewQuery { head, text, mut candidates, mut may_repeat } = query;
+    let NewQuery { headers, text, mut candidates, mut may_repeat } = query;
     let mut next = 0;
     loop {
         let backend = candidates[next].clone();
         next += 1;
         ask.observation.goes_to(&backend);
-        let mut head = head.clone();
         let direct = ask.fleet.direct(&backend.name);
         ask.observation.first_call_only(direct.is_some());
         let outside = direct.unwrap_or(&ask.outside);
-        headers::to_coordinator(&mut head.headers, &backend, outside, &ask.forwarded_for);
+        let fields = headers::to_coordinator(&headers, &backend, outside, &ask.forwarded_for);
+        let head = Head { method: Method::POST, target: "/v1/statement".into(), fields };
         let body = RequestBody::kept(text.send());
         let error = match exchange(&backend, ask.arrival.shard, &head, body, ask.settings.statement_timeout).await {
             Ok(taken) if !cannot_take(taken.status()) => return Ok(taken),

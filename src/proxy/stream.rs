@@ -229,12 +229,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Body for WireBody<S> {
 
 #[cfg(test)]
 mod tests {
-    use http::{Method, uri::PathAndQuery};
+    use http::Method;
     use http_body_util::BodyExt as _;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
     use super::*;
-    use crate::proxy::{body::RequestBody, exchange::Head};
+    use crate::proxy::{body::RequestBody, exchange::Head, fields::Fields};
 
     /// The status, the body and the trailers of an answer that comes in pieces of `size` bytes, and whether the
     /// connection can be used again.
@@ -256,8 +256,7 @@ mod tests {
             }
         });
         let mut wire = Box::new(Wire::new(near));
-        let target = PathAndQuery::from_static("/v1/info");
-        let head = Head { method, target, headers: HeaderMap::new() };
+        let head = Head { method, target: "/v1/info".into(), fields: Fields::new() };
         let head = wire.exchange(&head, RequestBody::nothing()).await?;
         let mut body = WireBody::new(wire, head.framing);
         let collected = (&mut body).collect().await?;

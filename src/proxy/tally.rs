@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use foldhash::quality::RandomState;
 use tokio::time::Instant;
 
 use crate::trino::QueryId;
@@ -33,7 +34,9 @@ struct Books {
     said: Option<u32>,
     /// What all that was seen adds to it.
     change: i64,
-    seen: HashMap<QueryId, Seen>,
+    seen: HashMap<QueryId, Seen, RandomState>,
+    /// Those of them that go on: the others are many more.
+    going_on: HashMap<QueryId, Instant, RandomState>,
 }
 
 /// What was seen of a query.
@@ -116,8 +119,8 @@ impl Tally {
     pub(super) fn going_on(&self) -> Vec<GoingOn> {
         let now = Instant::now();
         let books = self.lock();
-        let young = books.seen.iter().filter(|(_, seen)| seen.goes_on && now - seen.at < BELIEVED);
-        young.map(|(query, seen)| GoingOn { query: *query, age: now - seen.at }).collect()
+        let young = books.going_on.iter().map(|(query, at)| GoingOn { query: *query, age: now - *at });
+        young.filter(|young| young.age < BELIEVED).collect()
     }
 
     /// Forgets what is no longer believed.
@@ -125,6 +128,7 @@ impl Tally {
         let now = Instant::now();
         let mut books = self.lock();
         books.seen.retain(|_, seen| now - seen.at < BELIEVED);
+        books.going_on.retain(|_, at| now - *at < BELIEVED);
         books.change = books.seen.values().map(|seen| i64::from(seen.change)).sum();
     }
 
@@ -143,7 +147,13 @@ impl Books {
             return Noted::Full;
         }
         self.change += i64::from(change) - known.map_or(0, |known| i64::from(known.change));
-        self.seen.insert(query, Seen { at: Instant::now(), goes_on, change });
+        let at = Instant::now();
+        self.seen.insert(query, Seen { at, goes_on, change });
+        if goes_on {
+            self.going_on.insert(query, at);
+        } else {
+            self.going_on.remove(&query);
+        }
         Noted::New
     }
 }

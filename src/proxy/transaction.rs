@@ -23,6 +23,10 @@ pub(super) fn tag(headers: &mut HeaderMap, cluster: &ClusterName) {
 /// Takes the cluster's name off the transaction id of a client's request; returns that name, to be looked up and
 /// nothing else. None if there is no transaction, or its id never went through [`tag`].
 pub(super) fn untag(headers: &mut HeaderMap) -> Option<String> {
+    // Hardly any request has one.
+    if !headers.keys().any(|name| name.as_str().ends_with(OF_STATEMENT)) {
+        return None;
+    }
     let mut found = None;
     // Gateways and tracers have headers such as `X-Transaction-Id`, whose values may have a dot.
     let others: Vec<HeaderName> = headers

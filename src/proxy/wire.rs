@@ -217,20 +217,12 @@ fn not_as_announced() -> WireError {
 
 /// Writes the head of a request; returns the length that it announces, none if the body goes in chunks.
 fn write_head(output: &mut BytesMut, head: &Head, body: &RequestBody) -> Option<u64> {
-    let Head { method, target, headers } = head;
-    output.reserve(1024);
-    for part in [method.as_str(), " ", target.as_str(), " HTTP/1.1\r\n"] {
+    let Head { method, target, fields } = head;
+    output.reserve(256 + fields.as_bytes().len());
+    for part in [method.as_str(), " ", target, " HTTP/1.1\r\n"] {
         output.extend_from_slice(part.as_bytes());
     }
-    for (name, value) in headers {
-        // How the body ends is said below.
-        if name == CONTENT_LENGTH || name == TRANSFER_ENCODING {
-            continue;
-        }
-        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-            output.extend_from_slice(part);
-        }
-    }
+    output.extend_from_slice(fields.as_bytes());
     let length = body.size_hint().exact();
     match length {
         Some(0) if *method == Method::GET || *method == Method::HEAD || *method == Method::DELETE => {}
