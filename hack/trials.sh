@@ -22,6 +22,8 @@ LIMIT=900 # seconds that an act may take
 FAILURES=0
 # shellcheck source=clients/programs.sh
 source "$HACK/clients/programs.sh"
+# shellcheck source=load.sh
+source "$HACK/load.sh"
 # shellcheck source=node/settings.sh
 source "$HACK/node/settings.sh"
 # shellcheck source=node/processes.sh
@@ -41,13 +43,23 @@ prepare() {
   WARREN_IMAGE=$IMAGE "$HACK/install.sh"
   WARREN=$(dirname "$HACK")/target/$(uname -m)-unknown-linux-gnu/release/warren
   [ -x "$WARREN" ] || die "there is no $WARREN: build it by hack/images.sh warren"
-  JAVA=$(java_home)/bin/java
-  [ -d "${JDBC%/*}" ] || run_logged "downloading trino-jdbc" "$LOGS/jdbc.log" download_jdbc
+  prepare_load
+  remove_leftovers
   kubectl -n "$SYSTEM" scale deployment/warren --replicas=0 >/dev/null
   kubectl -n "$SYSTEM" wait --for=delete pod -l app.kubernetes.io/instance=warren --timeout=60s >/dev/null
   kubectl proxy --port=0 --as="system:serviceaccount:$SYSTEM:warren" >"$LOGS/proxy.log" 2>&1 &
   PROXY=$!
   wait_for "kubectl proxy" 10 grep -q 'Starting to serve' "$LOGS/proxy.log"
+}
+
+# Of a run that was cut off; while there is an operator that removes what has a finalizer.
+remove_leftovers() {
+  local name
+  for name in $(kubectl get namespaces -o name | sed -n 's,^namespace/\(warren-trial-.*\),\1,p'); do
+    kubectl -n "$name" annotate tcg --all trinowarren.io/force-removal=true >/dev/null
+    kubectl -n "$name" delete tcg,pxg,tgw --all >/dev/null
+    kubectl delete namespace "$name" >/dev/null
+  done
 }
 
 # The operator, again and again, until its trial ends. Names of Services are the cluster's to resolve.
@@ -60,7 +72,7 @@ operator() { # NAME FLAG…: of the interceptor
   printf '%s\n' 'apiVersion: v1' 'kind: Config' 'current-context: trial' "clusters: [{name: trial, cluster: {server: \"http://127.0.0.1:$port\"}}]" \
     'contexts: [{name: trial, context: {cluster: trial, user: trial}}]' 'users: [{name: trial, user: {}}]' >"$LOGS/kubeconfig"
   printf 'nameserver %s\nsearch svc.cluster.local cluster.local\noptions ndots:5\n' "$DNS_SERVICE_IP" >"$LOGS/resolv.conf"
-  supervise "$LOGS/$name-operator.log" &
+  supervise "$LOGS/$name-operator.log" 2>/dev/null &
   SUPERVISOR=$!
 }
 
@@ -85,7 +97,7 @@ end_operator() {
 fleet() { # that of the end-to-end tests, with a worker, TLS, and time for each query
   sed -e 's/^      version: .*/&\n      tls: {server: {enabled: true}, internal: {enabled: true}}/' \
     -e 's/drainTimeout: 5s/drainTimeout: 30m/' -e 's/workers: {replicas: 0,/workers: {replicas: 1,/' -e "s/version: \"[0-9]*\"/version: \"${TRINO_VERSIONS%% *}\"/" \
-    -e 's/sleepSeconds: 0/sleepSeconds: 5/' -e 's/timeout: 5s/timeout: 1m/' -e 's/^\( *\)catalogs:/\1config: {query.client.timeout: 1m}\n&/' "$HACK/../tests/kuttl/fleet.yaml"
+    -e 's/sleepSeconds: 0/sleepSeconds: 5/' -e 's/timeout: 5s/timeout: 1m/' -e 's/memory: 1Gi/memory: 2Gi/' -e 's/^\( *\)catalogs:/\1config: {query.client.timeout: 1m}\n&/' "$HACK/../tests/kuttl/fleet.yaml"
 }
 
 act() { # NAME
@@ -141,26 +153,6 @@ reached() { # EXPECTED
   settled && { [ ! -e "$1" ] || diff -q "$1" <(state); } && sleep 5 && settled && { [ ! -e "$1" ] || diff -q "$1" <(state); }
 }
 
-begin_load() { # NAME
-  local address
-  address=$("$HACK/query.sh" "$NAMESPACE" pxg-proxy)
-  [ -n "$address" ] || die "the proxies' ClusterIP cannot be reached from here"
-  rm -f "$LOGS/stop"
-  "$JAVA" -Xmx512m -XX:+UseSerialGC -cp "$JDBC" "$HACK/../tests/soak/Replicas.java" "jdbc:trino://${address#http://}" \
-    "$THREADS" 3600 "$LOGS/stop" >"$LOGS/$1-load.log" 2>&1 &
-  LOAD=$!
-}
-
-end_load() { # NAME: no query failed, not even at its first call
-  local status=0 last
-  touch "$LOGS/stop"
-  wait "$LOAD" || status=$?
-  LOAD=''
-  last=$(tail -n 1 "$LOGS/$1-load.log")
-  SAID="$last"
-  ((status == 0)) && [[ $last == *"first calls lost 0,"* ]]
-}
-
 acts() { # NAME: leaves the states in <logs>/NAME-ACT.state
   local name=$1 act begin expected
   for act in create scale-out scale-in upgrade rotate; do
@@ -170,7 +162,7 @@ acts() { # NAME: leaves the states in <logs>/NAME-ACT.state
     wait_for "$act" "$LIMIT" reached "$expected" || { WHY="$act does not end as undisturbed"; state >"$LOGS/$name-$act.state"; return 1; }
     [ "$name" != undisturbed ] || state >"$expected"
     info "$name: $act took $((SECONDS - begin)) s, $(writes "$name") writes so far"
-    [ "$act" != create ] || begin_load "$name"
+    [ "$act" != create ] || begin_load "$name" "$(proxies_address "$NAMESPACE")" 3600
   done
   end_load "$name" || { WHY="queries failed: $SAID"; return 1; }
   begin=$SECONDS
@@ -185,7 +177,6 @@ trial() { # NAME FLAG…: all acts
   local name=$1 begin=$SECONDS
   NAMESPACE=warren-trial-$name WHY=''
   step "$name"
-  kubectl delete namespace "$NAMESPACE" --ignore-not-found >/dev/null
   kubectl create namespace "$NAMESPACE" >/dev/null
   operator "$@"
   if acts "$name"; then
@@ -196,7 +187,7 @@ trial() { # NAME FLAG…: all acts
     FAILURES=$((FAILURES + 1))
     printf 'FAILED  %s: %s; logs in %s\n' "$name" "$WHY" "$LOGS"
     tail -n 5 "$LOGS/$name-operator.log" | cut -c1-300 | sed 's/^/        | /'
-    [ -z "${LOAD:-}" ] || kill "$LOAD" 2>/dev/null || true
+    stop_load
     end_operator
   fi
 }
@@ -206,13 +197,11 @@ outage() {
   local begin pid status=0
   NAMESPACE=warren-trial-outage
   step "outage: $OUTAGE s"
-  kubectl delete namespace "$NAMESPACE" --ignore-not-found >/dev/null
   kubectl create namespace "$NAMESPACE" >/dev/null
   operator outage
   act create
   wait_for "create" "$LIMIT" settled || die "the fleet is not ready: $(k get tcg,tcl,pxg)"
-  begin_load outage
-  wait_for "the first result" 60 grep -q '^each result' "$LOGS/outage-load.log" || die "no query is answered"
+  begin_load outage "$(proxies_address "$NAMESPACE")" 3600
   read -r pid _ < <(processes kube-apiserver)
   begin=$SECONDS
   # Whoever starts what has died must not do it now: the process is stopped for one half of the time, and dead for the other.
@@ -239,7 +228,7 @@ outage() {
 
 clean() {
   end_operator
-  [ -z "${LOAD:-}" ] || kill "$LOAD" 2>/dev/null || true
+  stop_load
   [ -z "${PROXY:-}" ] || kill "$PROXY" 2>/dev/null || true
   kubectl -n "$SYSTEM" scale deployment/warren --replicas=1 >/dev/null || true
 }

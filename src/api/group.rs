@@ -195,6 +195,9 @@ pub struct TrinoClusterGroupStatus {
     /// again.
     #[serde(default)]
     pub last_ordinal: i64,
+    /// Numbers that were written down for clusters that were not seen yet: the next clusters get them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claimed_ordinals: Vec<i64>,
     /// How the canary of the newest revision stands, or ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canary: Option<CanaryStatus>,

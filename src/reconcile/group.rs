@@ -183,7 +183,7 @@ async fn execute(
 }
 
 /// Makes new clusters. Their numbers are written down before they are made, on top of the group as it was last seen, so
-/// that a crash in between or a stale index costs a number and never gives one twice.
+/// that a crash in between or a stale index never gives one twice. Numbers that were written down and not used are used first.
 async fn create(
     context: &Context,
     group: &TrinoClusterGroup,
@@ -192,17 +192,36 @@ async fn create(
     clusters: &[Arc<TrinoCluster>],
     plan: &Plan,
 ) -> Result<Arc<TrinoClusterGroup>, Error> {
-    let mut status = group.status.clone().unwrap_or_default();
-    let first = status.last_ordinal + 1;
-    status.last_ordinal += i64::try_from(plan.create).expect("a group asks for at most 100 clusters");
-    let last = status.last_ordinal;
-    let group = context.replace_status(group, status).await?;
-    let rollout = group.spec.rollout.as_ref();
-    for ordinal in first..=last {
-        let cluster = identity.cluster(&identity.cluster_name(ordinal), template, rollout, plan.on_probation);
+    let mut group = group.clone();
+    if !claimed(&group, clusters).is_empty() {
+        // One that was used since may be gone again.
+        let live = context.api(&identity.namespace).get(&identity.name).await;
+        group = live.map_err(Error::api("read the group"))?;
+    }
+    let mut ordinals = claimed(&group, clusters);
+    ordinals.truncate(plan.create);
+    if ordinals.len() < plan.create {
+        let mut status = group.status.clone().unwrap_or_default();
+        while ordinals.len() < plan.create {
+            status.last_ordinal += 1;
+            ordinals.push(status.last_ordinal);
+        }
+        status.claimed_ordinals.clone_from(&ordinals);
+        group = context.replace_status(&group, status).await?;
+    }
+    for ordinal in ordinals {
+        let name = identity.cluster_name(ordinal);
+        let cluster = identity.cluster(&name, template, group.spec.rollout.as_ref(), plan.on_probation);
         context.apply(workers::begin(cluster, &template.spec, clusters)).await?;
     }
     Ok(Arc::new(group))
+}
+
+/// The numbers that were written down for clusters of which none was seen.
+fn claimed(group: &TrinoClusterGroup, clusters: &[Arc<TrinoCluster>]) -> Vec<i64> {
+    let used: Vec<_> = clusters.iter().filter_map(|cluster| GroupIdentity::ordinal(&cluster.name_any())).collect();
+    let claimed = group.status.iter().flat_map(|status| &status.claimed_ordinals);
+    claimed.filter(|ordinal| !used.contains(ordinal)).copied().collect()
 }
 
 /// The condition for the first external cluster whose CA Secret is not there.
@@ -276,6 +295,7 @@ fn status_of(
     plan: &Plan,
     update: Option<String>,
 ) -> TrinoClusterGroupStatus {
+    let claimed_ordinals = claimed(group, clusters);
     let mut clusters: Vec<_> = clusters.iter().filter(|cluster| is_own(identity, cluster)).collect();
     clusters.sort_by_key(|cluster| GroupIdentity::ordinal(&cluster.name_any()));
     let count = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
@@ -287,6 +307,7 @@ fn status_of(
         current_revision: if complete { update.clone() } else { previous.current_revision },
         update_revision: update,
         last_ordinal: previous.last_ordinal,
+        claimed_ordinals,
         selector: Some(selector_text(&identity.selector())),
         canary: None,
         clusters: clusters

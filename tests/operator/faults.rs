@@ -35,6 +35,7 @@ struct State {
     cuts: usize,
     away_until: Option<Instant>,
     refused: Option<String>,
+    refusals: usize,
     lag: Option<Lag>,
 }
 
@@ -42,7 +43,9 @@ struct State {
 pub enum At {
     /// This one alone, counted from 1.
     Write(usize),
-    /// One in three, by these dice. (Not each third one: what takes three writes would never be done.)
+    /// Each of them.
+    Each,
+    /// One in three, by these dice.
     OneInThree(Box<StdRng>),
 }
 
@@ -98,6 +101,7 @@ impl Faults {
         let (cut, at) = state.cut.as_mut()?;
         let (cut, due) = match at {
             At::Write(number) => (*cut, writes == *number),
+            At::Each => (*cut, true),
             At::OneInThree(dice) => (*cut, dice.random_ratio(1, 3)),
         };
         if !due {
@@ -115,9 +119,17 @@ impl Faults {
         self.lock().refused = plural.map(str::to_owned);
     }
 
-    /// Whether an object of this kind is not let in.
+    /// Whether an object of this kind is not let in; if so, it counts as refused.
     pub fn refuses(&self, plural: &str) -> bool {
-        self.lock().refused.as_deref() == Some(plural)
+        let mut state = self.lock();
+        let refuses = state.refused.as_deref() == Some(plural);
+        state.refusals += usize::from(refuses);
+        refuses
+    }
+
+    /// How many objects were not let in.
+    pub fn refusals(&self) -> usize {
+        self.lock().refusals
     }
 
     /// The server answers nobody for this long.
