@@ -125,7 +125,7 @@ rotate() {
 # runs have in common: UIDs, times, versions, addresses, the numbers in clusters' names, and hashes, which are of those names.
 state() {
   k get tgw,tcg,tcl,pxg,deployments,controllerrevisions,services,configmaps,secrets,serviceaccounts,poddisruptionbudgets,networkpolicies,roles,rolebindings,hpa -o json |
-    jq -r '[.items[] | select(.metadata.name | IN("default", "kube-root-ca.crt") | not)
+    jq -r '[.items[] | select(.metadata.name | IN("default", "kube-root-ca.crt", "warren-ca") | not)
       | {kind, name: .metadata.name, labels: .metadata.labels, finalizers: .metadata.finalizers,
          spec: (.spec // {} | del(.clusterIP, .clusterIPs, .ports[]?.nodePort)), keys: (.data // {} | keys),
          phase: .status.phase, ready: .status.readyReplicas, conditions: [.status.conditions[]? | select(.type | IN("Ready", "Reconciling", "Stalled")) | "\(.type) \(.status) \(.reason)"]}]
