@@ -188,7 +188,7 @@ fn made_cluster(
     };
     let url = identity.coordinator_url(&cluster.spec);
     let event_token = cluster.status.as_ref().and_then(|status| status.event_token.clone());
-    let own_credential = false;
+    let own_credential = cluster.spec.authentication.is_some();
     let made = Cluster { name, url, client_url, weight: 1, serving, ca, event_token, own_credential };
     was_verified(cluster).then_some(made)
 }
