@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
-# Real servers of Trino in both versions, each started with the very files of its golden (tests/golden/desired/cluster-files-*):
+# Real servers of Trino in both versions, each started with the very files of its golden (tests/golden/desired/cluster-files-*,
+# cluster-authentication-*):
 # a coordinator and a worker on loopback addresses, beside a local S3 server and a stand-in for OPA and an event listener.
 # Addresses and folders are all that is replaced. A query is then asked whose result is spooled and whose stages meet in the
-# exchange; the places of both are looked at; and a rule is changed in place. Needs no Kubernetes.
+# exchange; the places of both are looked at; and a rule is changed in place. Then a coordinator that asks who is there, directly
+# and through a gateway. Needs no Kubernetes.
 #
 #   etc.sh [VERSION…]      default: TRINO_VERSIONS of versions.env
 #   WARREN_LOGS=FOLDER     where logs are kept; else target/test-logs/etc
+#   WARREN_BINARY=FILE     the gateway; else target/debug/warren, built anew
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -44,8 +47,9 @@ server_of() { # VERSION: from the tarball, for the plugins that the images do no
 }
 
 stand_ins() { # passwords: ann's is `secret`, by PBKDF2 as Trino documents it
-  "$PYTHON" - >"$RUN/stand-ins.json" <<'END'
-import hashlib, json, os
+  "$PYTHON" - "$RUN" >"$RUN/stand-ins.json" <<'END'
+import hashlib, json, os, sys
+read = lambda name: open(os.path.join(sys.argv[1], name)).read()
 salt = os.urandom(16)
 digest = hashlib.pbkdf2_hmac("sha1", b"secret", salt, 1000, 32)
 print(json.dumps({
@@ -55,22 +59,26 @@ print(json.dumps({
     "s3": {"access": "clients", "secret": "clients-secret"},
     "adhoc-7f3a-1-internal": {"shared-secret": os.urandom(32).hex()},
     "adhoc-7f3a-1-events": {"token": "the-token"},
+    "tokens": {"public.pem": read("tokens.pub")},
+    "clients": {"ca.crt": read("clients.crt")},
+    "ldap": {"ca.crt": read("ca.crt"), "password": "bind-secret"},
+    "adhoc-7f3a-1-coordinator-tls": {"tls-combined.pem": read("server.key") + read("server.crt")},
 }))
 END
 }
 
-node() { # VERSION COMPONENT PORT: starts it with the files of the golden
-  local name=$1-$2 folder=$RUN/$1-$2 variables
+node() { # NAME GOLDEN COMPONENT PORT COORDINATOR_PORT [FROM=>TO…]: starts it with the files of the golden
+  local name=$1 folder=$RUN/$1 variables
   rm -rf "$folder"
   mkdir -p "$folder/data"
-  "$PYTHON" "$ETC/place.py" "$GOLDEN/cluster-files-$1.yaml" "$2" "$folder" "$RUN/stand-ins.json" \
+  "$PYTHON" "$ETC/place.py" "$GOLDEN/$2.yaml" "$3" "$folder" "$RUN/stand-ins.json" "${@:6}" \
     "/etc/trino=>$folder/etc/trino" "/etc/warren=>$folder/etc/warren" "node.data-dir=/data/trino=>node.data-dir=$folder/data" \
-    "http://$CLUSTER-coordinator:8080=>http://127.0.0.1:${PORT[$1-coordinator]}" "http-server.http.port=8080=>http-server.http.port=$3" \
+    "http://$CLUSTER-coordinator:8080=>http://127.0.0.1:$5" "http-server.http.port=8080=>http-server.http.port=$4" \
     "http://s3.example:9000=>$(address s3)" "http://opa.example:8181=>$(address outside)" "http://audit.example:8181=>$(address outside)" \
     "http://$CLUSTER-events.trino.svc:9091=>$(address outside)" \
     >"$folder/env"
   mapfile -t variables <"$folder/env"
-  PORT[$name]=$3
+  PORT[$name]=$4
   launch "$name" env "${variables[@]}" JAVA_HOME="$(java_home)" PATH="$(java_home)/bin:$PATH" \
     "$SERVER/bin/launcher" run --etc-dir "$folder/etc/trino" "-Dnode.id=$name" -Dnode.internal-address=127.0.0.1
 }
@@ -129,8 +137,8 @@ version() { # VERSION
   stand_ins
   read -ra ports <<<"$(free_ports 2)"
   PORT[$coordinator]=${ports[0]}
-  node "$1" coordinator "${ports[0]}"
-  node "$1" worker "${ports[1]}"
+  node "$coordinator" "cluster-files-$1" coordinator "${ports[0]}" "${ports[0]}"
+  node "$worker" "cluster-files-$1" worker "${ports[1]}" "${ports[0]}"
   check "$1: the coordinator starts with its golden's files" wait_for "$coordinator" 240 up "$coordinator"
   check "$1: the worker starts with its golden's files" wait_for "$worker" 240 up "$worker"
   check "$1: a query runs on the worker" wait_for "an answer" 90 says '^1 rows' rows "$coordinator" ann 'SELECT 1'
@@ -154,6 +162,9 @@ version() { # VERSION
   stop "$coordinator" "$worker"
 }
 
+# shellcheck source=etc/authentication.sh
+source "$HACK/etc/authentication.sh"
+
 queries_seen() { curl -s --max-time 10 -H "X-Trino-User: $2" "$(address "$1")/v1/query" | jq length; } # NAME USER
 
 main() {
@@ -171,7 +182,14 @@ main() {
   wait_for "the S3 server" 30 curl -sf --max-time 5 -X PUT "$(address s3)/golden" || die "the S3 server did not start, log in $RUN/s3.log"
   PORT[outside]=$(free_ports 1)
   launch outside "$PYTHON" "$ETC/outside.py" "${PORT[outside]}"
-  for each in "$@"; do version "$each"; done
+  WARREN=${WARREN_BINARY:-$HACK/../target/debug/warren}
+  [ -n "${WARREN_BINARY:-}" ] || run_logged "building warren" "$LOGS/cargo.log" cargo build --locked --quiet
+  certificates
+  for each in "$@"; do
+    version "$each"
+    asking "$each"
+    in_ldap "$each"
+  done
   ((FAILED == 0))
 }
 

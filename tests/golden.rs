@@ -4,13 +4,14 @@
 
 use std::{collections::BTreeMap, fmt::Write, fs, path::PathBuf};
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::OwnerReference, jiff::Timestamp};
 use serde::{Serialize, de::DeserializeOwned};
 use warren::{
     api::{ProxyGroupSpec, TrinoCluster, TrinoClusterGroup, TrinoClusterSpec, TrinoGatewaySpec},
     desired::{
         cluster::{self, ClusterIdentity, ClusterObjects, Source},
         cluster_revision,
+        credential::{Passwords, Random},
         gateway::{self, GroupInput},
         group::GroupIdentity,
         proxy_group::{self, ProxyIdentity, ProxyObjects},
@@ -68,6 +69,77 @@ fn the_files_of_a_cluster_in_both_versions() {
         let golden = cluster_golden(&spec.to_string());
         compare(&format!("cluster-files-{version}"), &golden);
     }
+}
+
+/// Whoever asks such a cluster shows who he is. Real servers of both versions start with these files, too: `hack/etc.sh`.
+#[test]
+fn a_cluster_with_authentication_in_both_versions() {
+    let object: serde_json::Value = serde_saphyr::from_str(include_str!("golden/authentication.yaml")).expect("YAML");
+    for version in ["470", "476"] {
+        let mut spec = object["spec"].clone();
+        spec["version"] = version.into();
+        compare(&format!("cluster-authentication-{version}"), &cluster_golden(&spec.to_string()));
+    }
+}
+
+/// A real server starts with these files, before a real LDAP server: `hack/etc.sh`.
+#[test]
+fn a_cluster_with_passwords_in_ldap() {
+    compare(
+        "cluster-authentication-ldap",
+        &cluster_golden(
+            r#"
+version: "476"
+eventListener: {enabled: false}
+coordinator: {resources: {memory: 1Gi}, jvm: {flags: ["-XX:TieredStopAtLevel=1", "-XX:ReservedCodeCacheSize=128M"]}}
+workers: {replicas: 0}
+catalogs: {inline: {tpch: {connector.name: tpch, tpch.splits-per-node: "1"}}}
+tls: {server: {enabled: true}}
+authentication:
+  ldap:
+    url: ldaps://ldap.example:636
+    caSecretRef: {name: ldap, key: ca.crt}
+    userBaseDn: ou=people,dc=example,dc=com
+    groupAuthPattern: "(&(uid=${USER})(employeeType=trino))"
+    bindDn: cn=trino,dc=example,dc=com
+    bindPassword: {secretKeyRef: {name: ldap, key: password}}
+    cacheTtl: 1s
+"#,
+        ),
+    );
+}
+
+#[test]
+fn a_cluster_with_logins_of_others() {
+    compare(
+        "cluster-authentication-others",
+        &cluster_golden(
+            r#"
+version: "476"
+verify: {user: ann}
+tls: {server: {enabled: true}}
+config: {http-server.authentication.oauth2.refresh-tokens: "true"}
+authentication:
+  ldap:
+    url: ldap://ldap.example.com:389
+    allowInsecure: true
+    userBindPattern: "uid=${USER},ou=people,dc=example,dc=com"
+  oauth2:
+    issuer: https://id.example.com
+    clientId: trino
+    clientSecret: {secretKeyRef: {name: oauth2, key: secret}}
+    scopes: [openid, email]
+    principalField: email
+    additionalAudiences: [other]
+    stateKey: {secretKeyRef: {name: oauth2, key: state}}
+  jwt: {keyFile: "https://id.example.com/keys"}
+  credential: {renewAfter: 24h}
+files:
+  passwordAuthenticators:
+  - {name: own, properties: {password-authenticator.name: own}}
+"#,
+        ),
+    );
 }
 
 #[test]
@@ -305,7 +377,7 @@ spec:
         "{metadata: {name: adhoc-7f3a-2}, spec: {version: '476', serving: Active, clientUrl: 'https://{name}.example.com'}, status: {wasReady: true, eventToken: cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd}}",
         "{metadata: {name: adhoc-7f3a-3}, spec: {version: '476', serving: Active}, status: {wasReady: false}}",
         "{metadata: {name: adhoc-7f3a-4}, spec: {version: '476', serving: Active}, status: {wasReady: false}}",
-        "{metadata: {name: adhoc-7f3a-5}, spec: {version: '476', tls: {server: {enabled: true}}}, status: {wasReady: true, tls: {server: {secret: adhoc-7f3a-5-coordinator-tls, ca: '<CAs>', serial: '01', issuer: CN=a, notAfter: '2026-01-01T00:00:00Z'}}}}",
+        "{metadata: {name: adhoc-7f3a-5}, spec: {version: '476', tls: {server: {enabled: true}}, authentication: {jwt: {keyFile: 'https://a/keys'}}}, status: {wasReady: true, tls: {server: {secret: adhoc-7f3a-5-coordinator-tls, ca: '<CAs>', serial: '01', issuer: CN=a, notAfter: '2026-01-01T00:00:00Z'}}}}",
         "{metadata: {name: adhoc-7f3a-6}, spec: {version: '476', tls: {server: {enabled: true}}}, status: {wasReady: true}}",
     ]
     .map(parse)
@@ -382,6 +454,11 @@ fn cluster_golden(spec: &str) -> String {
     text += &document(&cluster.worker_secret("<random>"));
     if spec.spooling.is_some() {
         text += &document(&cluster.spooling_secret([7; 32]));
+    }
+    if spec.authentication.is_some() {
+        let random = Random { password: [7; 32], salt: [7; 16] };
+        let passwords = Passwords::first(random, Timestamp::UNIX_EPOCH);
+        text += &document(&passwords.secret(&cluster, &cluster::asking_users(&spec)));
     }
     text
 }

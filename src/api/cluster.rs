@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{
+    authentication::{Authentication, CredentialStatus},
     catalog::Catalogs,
     draining::DrainStatus,
     files::Files,
@@ -52,6 +53,7 @@ pub type Properties = BTreeMap<String, String>;
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     validation = Rule::new("self.metadata.name.matches('^[a-z]([-a-z0-9]{0,46}[a-z0-9])?$')").message("metadata.name must be at most 48 characters of a-z, 0-9 and '-', beginning with a letter and not ending with '-': Service names and URLs are made from it")
 )]
+#[x_kube(validation = Rule::new("!has(self.authentication) || (has(self.tls) && has(self.tls.server) && has(self.tls.server.enabled) && self.tls.server.enabled)").message("spec.authentication needs HTTPS at the coordinator, or passwords would travel unencrypted: set spec.tls.server.enabled to true"))]
 #[x_kube(validation = Rule::new(TLS_OWNED_RULE).message("spec.tls: Warren itself then sets http-server.https.enabled, .port and .keystore.*, internal-communication.https.* and node.internal-address*; remove them from config, coordinator.config and workers.config"))]
 pub struct TrinoClusterSpec {
     /// `true` stops Warren from changing anything of this object; what runs goes on. Default: `false`.
@@ -125,6 +127,9 @@ pub struct TrinoClusterSpec {
     /// TLS to the coordinator, and between the nodes of the cluster. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<ClusterTls>,
+    /// Who may ask the cluster, and how he shows who he is. Default: nobody has to show anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authentication: Option<Authentication>,
 }
 
 /// What Warren sets itself where `spec.tls` is given.
@@ -308,6 +313,9 @@ pub struct TrinoClusterStatus {
     /// The certificates, where TLS is on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsStatus>,
+    /// The credential by which operator and proxies ask the coordinator, where `spec.authentication` is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credential: Option<CredentialStatus>,
     /// Hash of what the user wrote; pods of one revision are alike.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,

@@ -43,8 +43,8 @@ pub struct Files {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group_provider: Option<GroupProvider>,
     /// How passwords are checked, on the coordinator: each entry is a file below `password-authenticator/`, and
-    /// `password-authenticator.config-files` lists them in this order. Trino asks for passwords only with
-    /// `http-server.authentication.type: PASSWORD` in `config`. Changing one makes a new revision.
+    /// `password-authenticator.config-files` lists them in this order, after those of `spec.authentication`, which is what most need. Without
+    /// that, Trino asks for passwords only with `http-server.authentication.type: PASSWORD` in `config`. Changing one makes a new revision.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub password_authenticators: Vec<PasswordAuthenticator>,

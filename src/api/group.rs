@@ -98,7 +98,8 @@ pub struct HealthCheck {
     #[schemars(length(min = 1, max = 4096))]
     #[x_kube(validation = Rule::new("!self.matches(';[[:space:]]*$') && self.matches('[^[:space:]]')").message("spec.healthCheck.sql must be one statement, such as SELECT 1, without a semicolon at its end"))]
     pub sql: String,
-    /// The user that runs it, for example `warren-health`. No password is sent: a cluster that asks for one is unhealthy.
+    /// The user that runs it, for example `warren-health`; at clusters with `authentication` it is Warren's own. No password is sent to
+    /// others: one that asks for it is unhealthy.
     #[schemars(length(min = 1, max = 128))]
     #[x_kube(validation = Rule::new("self.matches('^[!-~]+$')").message("spec.healthCheck.user must be the name of a user: visible ASCII characters"))]
     pub user: String,

@@ -3,6 +3,7 @@
 //! Defaults live in `desired`, not in the schema: a revision is the hash of what the user wrote, and a default that the
 //! API server fills in would make it the hash of what this version of Warren thinks.
 
+mod authentication;
 mod catalog;
 mod cluster;
 mod conditions;
@@ -24,6 +25,10 @@ mod workers;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 
+pub use authentication::{
+    Authentication, CertificateAuthentication, CredentialStatus, JwtAuthentication, Ldap, OAuth2, OwnCredential,
+    PasswordFile,
+};
 pub use catalog::{
     CatalogSelection, CatalogUse, Catalogs, PropertySecret, ResolvedCatalog, SecretProperties, SecretProperty,
     TrinoCatalog, TrinoCatalogSpec, TrinoCatalogStatus,

@@ -52,7 +52,9 @@ pub(super) struct Arguments {
     /// Where the ConfigMap is mounted too: read at the start, so that a restart does not need the Kubernetes API.
     #[arg(long, requires = "routing_config_map", value_name = "DIR")]
     routing_dir: Option<PathBuf>,
-    /// Directory with the file `admin-token`, which opens GET /v1/status on the admin port to its bearer.
+    /// Directory with the file `admin-token`, which opens GET /v1/status on the admin port to its bearer, and files
+    /// `cluster.<name>` with `user:password`, by which the proxy asks a cluster for what it asks by itself: how many queries
+    /// there are, and the query of a health check. Read again when they change.
     #[arg(long, value_name = "DIR")]
     credentials_dir: Option<PathBuf>,
     /// Where clients of Trino connect [default: `listen.client` of --config, else 0.0.0.0:8080].
@@ -165,7 +167,7 @@ async fn serve(arguments: Arguments) -> Result<(), Failure> {
     let (traces, exporter) = traces(&arguments.traces, &mut metrics).map_err(Failure::Usage)?.unzip();
     let proxy = Proxy::traced(settings, metrics.registry(), access, traces);
     let standing = tuner.as_ref().map(Tuner::standing);
-    let admin = admin_of(&proxy, metrics, standing, arguments.credentials_dir);
+    let admin = admin_of(&proxy, metrics, standing, arguments.credentials_dir.clone());
     let refusals = proxy.clone();
     let (publisher, tables) = follow::channel(move |_| refusals.table_refused());
 
@@ -177,6 +179,10 @@ async fn serve(arguments: Arguments) -> Result<(), Failure> {
     tasks.spawn(admin::serve(admins, admin, done.clone()));
     if let Some(exporter) = exporter {
         tasks.spawn(exporter.run(done.clone()));
+    }
+    if let Some(directory) = arguments.credentials_dir.clone() {
+        let (proxy, over) = (proxy.clone(), done.clone());
+        tasks.spawn(async move { proxy.follow_credentials(directory, over).await });
     }
     let overseer = proxy.clone();
     let over = done.clone();

@@ -188,7 +188,9 @@ fn made_cluster(
     };
     let url = identity.coordinator_url(&cluster.spec);
     let event_token = cluster.status.as_ref().and_then(|status| status.event_token.clone());
-    was_verified(cluster).then_some(Cluster { name, url, client_url, weight: 1, serving, ca, event_token })
+    let own_credential = cluster.spec.authentication.is_some();
+    let made = Cluster { name, url, client_url, weight: 1, serving, ca, event_token, own_credential };
+    was_verified(cluster).then_some(made)
 }
 
 /// Puts a CA certificate among those of the table; returns the name that it has there.
@@ -213,7 +215,8 @@ fn external_cluster(
     let weight = external.weight.map_or(1, |weight| u32::try_from(weight).unwrap_or(0));
     let (url, client_url) = (external.url.clone(), external.client_url.clone());
     let event_token = input.event_tokens.get(&external.name).cloned();
-    Some(Cluster { name, url, client_url, weight, serving: Serving::Active, ca, event_token })
+    let (serving, own_credential) = (Serving::Active, false);
+    Some(Cluster { name, url, client_url, weight, serving, ca, event_token, own_credential })
 }
 
 /// Whether proxies whose spec says `selection` serve a group of the gateway.

@@ -7,6 +7,7 @@ pub mod authority;
 pub mod catalogs;
 pub mod certificate;
 pub mod cluster;
+pub mod credential;
 pub mod gateway;
 pub mod group;
 pub mod labels;

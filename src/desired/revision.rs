@@ -93,6 +93,9 @@ pub fn cluster_revision(spec: &TrinoClusterSpec) -> Revision {
         tls.server.iter_mut().for_each(|server| server.duration = None);
         tls.internal.iter_mut().for_each(|internal| internal.duration = None);
     }
+    if let Some(authentication) = &mut spec.authentication {
+        authentication.credential = None;
+    }
     if let Some(workers) = &mut spec.workers {
         // Without workers the coordinator runs the queries, so the step from or to 0 is another configuration.
         workers.replicas = workers.replicas.filter(|replicas| *replicas == 0);

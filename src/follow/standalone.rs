@@ -285,7 +285,8 @@ fn read(file: &Path, seen: &mut Seen) -> Read {
             let event_token =
                 event_token_file.map(|token| event_token(file, authorities.seen, (&group.name, &name), &token));
             let event_token = event_token.transpose()?;
-            group.clusters.push(Cluster { name, url, client_url, weight, serving, ca, event_token });
+            let own_credential = false;
+            group.clusters.push(Cluster { name, url, client_url, weight, serving, ca, event_token, own_credential });
         }
         table.groups.push(group);
     }

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use http::{HeaderValue, Uri, uri::Scheme};
 use tokio::{
     sync::{Semaphore, watch},
@@ -27,7 +27,7 @@ use super::{
     tally::Tally,
 };
 use crate::{
-    routing::{Address, Cluster, HealthCheck, Load, RoutingTable},
+    routing::{Address, Cluster, Credential, HealthCheck, Load, RoutingTable},
     trino::{ClusterName, QueryId},
 };
 
@@ -88,6 +88,12 @@ pub(super) struct Backend {
     rewritten: AtomicBool,
     /// A strategy looks at how many queries it has.
     counted: AtomicBool,
+    /// By what the proxy asks it, for what it asks by itself.
+    credential: ArcSwapOption<Credential>,
+    /// It refuses who has none.
+    needs_credential: AtomicBool,
+    /// The query that is to check it.
+    wanted_check: ArcSwapOption<HealthCheck>,
     /// The query that checks it.
     health_check: watch::Sender<Option<HealthCheck>>,
     in_flight: AtomicUsize,
@@ -114,6 +120,9 @@ impl Backend {
             address,
             rewritten: AtomicBool::new(false),
             counted: AtomicBool::new(false),
+            credential: ArcSwapOption::empty(),
+            needs_credential: AtomicBool::new(false),
+            wanted_check: ArcSwapOption::empty(),
             health_check: watch::Sender::new(None),
             in_flight: AtomicUsize::new(0),
             slow_start: settings.health.slow_start,
@@ -181,11 +190,38 @@ impl Backend {
 
     /// The query that checks it from now on, and none if it takes no new queries.
     pub(super) fn set_health_check(&self, check: Option<&HealthCheck>) {
+        self.wanted_check.store(check.cloned().map(Arc::new));
+        self.settle_health_check();
+    }
+
+    /// By what the proxy asks it; none if it knows nothing.
+    pub(super) fn credential(&self) -> Option<Arc<Credential>> {
+        self.credential.load_full()
+    }
+
+    /// By what the proxy asks it from now on.
+    pub(super) fn set_credential(&self, credential: Option<&Credential>) {
+        if self.credential().as_deref() != credential {
+            self.credential.store(credential.cloned().map(Arc::new));
+            self.settle_health_check();
+        }
+    }
+
+    /// Whether it refuses, from now on, who has no credential.
+    pub(super) fn set_needs_credential(&self, needs: bool) {
+        self.needs_credential.store(needs, Ordering::Relaxed);
+        self.settle_health_check();
+    }
+
+    /// Without the credential that it needs no query checks it: all would be refused, which says nothing of the cluster.
+    fn settle_health_check(&self) {
+        let can_ask = !self.needs_credential.load(Ordering::Relaxed) || self.credential.load().is_some();
+        let check = self.wanted_check.load_full().filter(|_| can_ask);
         self.health.expect_query(check.is_some());
         self.health_check.send_if_modified(|before| {
-            let changed = before.as_ref() != check;
+            let changed = before.as_ref() != check.as_deref();
             if changed {
-                *before = check.cloned();
+                *before = check.as_deref().cloned();
             }
             changed
         });

@@ -9,7 +9,8 @@ use super::{
 };
 use crate::trino::work;
 
-/// The user that asks; with authentication on, the coordinator refuses, and what the proxy knows itself must do.
+/// The user that asks where there is no credential; with authentication on, the coordinator then refuses, and what the proxy knows
+/// itself must do.
 const USER: HeaderValue = HeaderValue::from_static(work::USER);
 
 /// Asks the coordinator, and notes what it says.

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
-    header::{CONTENT_TYPE, HOST, LOCATION},
+    header::{AUTHORIZATION, CONTENT_TYPE, HOST, LOCATION},
     uri::PathAndQuery,
 };
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -31,6 +31,8 @@ use super::{
 /// The most bytes of an answer that are read: a coordinator's is about 200.
 const MAX_INFO: usize = 64 * 1024;
 
+const USER: HeaderName = HeaderName::from_static("x-trino-user");
+
 /// A request of the proxy's own.
 #[derive(Clone, Debug)]
 pub(super) struct Question {
@@ -48,7 +50,7 @@ pub(super) struct Question {
 impl Question {
     /// A page, and who asks for it.
     pub(super) fn page(target: &'static str, user: Option<HeaderValue>, settings: &Settings) -> Self {
-        let headers = user.into_iter().map(|user| (HeaderName::from_static("x-trino-user"), user)).collect();
+        let headers = user.into_iter().map(|user| (USER, user)).collect();
         let target = PathAndQuery::from_static(target);
         let timeout = settings.health.timeout;
         Self { method: Method::GET, target, headers, body: None, limit: MAX_INFO, timeout }
@@ -152,16 +154,26 @@ async fn ignores_prefix(backend: &Backend, settings: &Settings) -> Result<bool, 
     Ok(absolute.is_some_and(|location| !location.contains(&backend.prefix)))
 }
 
-/// Asks the coordinator as a client at the coordinator's own address would through this proxy.
+/// Asks the coordinator as a client at the coordinator's own address would through this proxy. Where there is a credential for it,
+/// who asks as some user asks by that instead.
 pub(super) async fn ask(
     backend: &Backend,
     settings: &Settings,
     question: Question,
 ) -> Result<(http::response::Parts, Bytes), Unanswered> {
-    let Question { method, target, headers, body, limit, timeout } = question;
+    let Question { method, target, mut headers, body, limit, timeout } = question;
+    let mut outside = Outside::of(backend.address());
+    if headers.contains_key(USER)
+        && let Some(credential) = backend.credential()
+    {
+        headers.insert(USER, credential.user());
+        headers.insert(AUTHORIZATION, credential.authorization());
+        // Trino looks at a password only where it is told that it was not shown to everybody (470 and 476).
+        outside = outside.map(Outside::by_https);
+    }
     let mut fields = Fields::of(&headers);
     fields.add(&HOST, &backend.host);
-    if let Some(outside) = Outside::of(backend.address())
+    if let Some(outside) = outside
         && !backend.is_rewritten()
     {
         outside.add_to(&mut fields, backend);

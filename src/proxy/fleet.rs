@@ -63,6 +63,7 @@ impl Fleet {
                 backend.set_counted(group.strategy == Strategy::LeastQueries || direct);
                 // One that drains or takes none shall be left to end what it has.
                 let takes_queries = cluster.serving == Serving::Active && cluster.weight > 0;
+                backend.set_needs_credential(cluster.own_credential);
                 backend.set_health_check(group.health_check.as_ref().filter(|_| takes_queries));
             }
         }

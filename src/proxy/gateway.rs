@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -27,6 +28,7 @@ use super::{
     answer::{ResponseBody, Streamed},
     ask::Ask,
     backend::Backend,
+    credentials::{self, Known},
     endpoint::{Endpoint, Kind, classify},
     exchange::Exchanged,
     fleet::Fleet,
@@ -59,6 +61,8 @@ pub(super) struct Gateway {
     pub(super) settings: LiveSettings,
     pub(super) observer: Arc<Observer>,
     fleet: ArcSwapOption<Fleet>,
+    /// By what the proxy asks clusters, for what it asks by itself.
+    pub(super) credentials: ArcSwap<Known>,
     draining: AtomicBool,
     /// Somebody wants clients to go elsewhere, for now.
     set_aside: AtomicBool,
@@ -77,6 +81,7 @@ impl Proxy {
             settings: Arc::new(ArcSwap::from_pointee(settings)),
             observer: Observer::new(Meters::new(registry), access, traces),
             fleet: ArcSwapOption::empty(),
+            credentials: ArcSwap::default(),
             draining: AtomicBool::new(false),
             set_aside: AtomicBool::new(false),
             serving_shards: AtomicUsize::new(0),
@@ -88,6 +93,12 @@ impl Proxy {
     /// serves, and a little longer.
     pub async fn oversee(&self, tables: watch::Receiver<Option<Arc<Router>>>, shutdown: CancellationToken) {
         oversee::oversee(self.gateway.clone(), tables, shutdown).await;
+    }
+
+    /// Reads by what it asks clusters from the files `cluster.<name>` of `directory`, and reads them again when they change, until
+    /// `shutdown`.
+    pub async fn follow_credentials(&self, directory: PathBuf, shutdown: CancellationToken) {
+        credentials::follow(&self.gateway, &directory, shutdown).await;
     }
 
     /// Serves clients at `doors` as one of [`Settings::shards`], until `shutdown`; then drains, and returns when the

@@ -78,6 +78,11 @@ impl Outside {
         Self::new(address.scheme().as_str(), address.host(), address.port())
     }
 
+    /// The same, as if what is asked came by HTTPS.
+    pub(super) fn by_https(self) -> Self {
+        Self { proto: HeaderValue::from_static("https"), ..self }
+    }
+
     /// The address of a cluster that clients talk to by themselves.
     pub(super) fn direct(address: &Address) -> Option<Self> {
         Some(Self { level: Level::Direct, ..Self::of(address)? })

@@ -6,7 +6,8 @@ use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    backend::Backend, check, fleet::Fleet, gateway::Gateway, health::Checked, observe::Observer, probe, reason::Reason,
+    backend::Backend, check, credentials, fleet::Fleet, gateway::Gateway, health::Checked, observe::Observer, probe,
+    reason::Reason,
 };
 use crate::{routing::Router, trino::ClusterName};
 
@@ -84,6 +85,7 @@ pub(super) async fn oversee(
         if let Some(router) = table {
             let before = gateway.fleet();
             let fleet = Arc::new(Fleet::new(router, before.as_deref(), &gateway.settings.load()));
+            credentials::hand_out(&gateway.credentials.load(), &fleet);
             let gone = checks.adapt(&gateway, &fleet, &shutdown);
             gateway.observer.meters.table_in_force(&fleet.hash, &gone);
             gateway.put_into_force(fleet);

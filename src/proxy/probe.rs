@@ -49,8 +49,14 @@ pub(super) async fn watch(backend: Arc<Backend>, live: LiveSettings, teller: Tel
             Some(check) => {
                 let Some(result) = run(&backend, &settings, &check, &stop).await else { return };
                 let failed = result.is_err();
-                let result = result.map_err(Reason::Query);
+                let refused = backend.credential().is_some() && is_refusal(&result);
+                let mut result = result.map_err(Reason::Query);
                 teller.checked(&backend, Checked::Query, &result);
+                if refused {
+                    let cluster = &backend.name;
+                    tracing::warn!(%cluster, "the coordinator refuses this proxy's credential: no query checks the cluster");
+                    result = Ok(());
+                }
                 backend.health.observe(&backend.name, Checked::Query, result, &settings.health);
                 teller.cluster(&backend);
                 let pause = if failed { retry.min(check.interval()) } else { check.interval() };
@@ -71,6 +77,11 @@ pub(super) async fn watch(backend: Arc<Backend>, live: LiveSettings, teller: Tel
             () = due => may_wait = false,
         }
     }
+}
+
+/// Whether the coordinator does not believe who asks. It answers, and that is all that this says of the cluster.
+fn is_refusal(result: &Result<(), QueryFault>) -> bool {
+    matches!(result, Err(QueryFault::Status(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)))
 }
 
 /// Runs the query once; none if `stop` came first.

@@ -127,7 +127,7 @@ async fn sample(
 }
 
 async fn outcomes(context: &Context, cluster: &TrinoCluster) -> Option<Outcomes> {
-    let at = Coordinator::of(cluster);
+    let at = Coordinator::of(context, cluster).await.ok()?;
     work::outcomes(&String::from_utf8_lossy(&statement::read(context, &at, work::OUTCOMES).await.ok()?))
 }
 

@@ -26,11 +26,11 @@ use super::{
     assess::{self, Assessment},
     catalog, certificates,
     context::Context,
-    drain,
+    credential, drain,
     error::Error,
     events,
     index::{Index, Watched, label},
-    rendered, secret_value,
+    rendered, secrets,
     status::HasStatus,
     verify,
     workers::{self, Standing},
@@ -85,17 +85,14 @@ async fn bring_up(cluster: Arc<TrinoCluster>, context: &Context) -> Result<Actio
     };
     let objects = cluster::objects(&identity, &cluster.spec, circumstances, &revision, &rendered);
     let objects = objects.ok_or(Error::Incomplete(name))?;
-    context.create_secret_once(&identity.secret(secret_value())).await?;
-    context.create_secret_once(&identity.worker_secret(&secret_value())).await?;
-    if cluster.spec.spooling.is_some() {
-        context.create_secret_once(&identity.spooling_secret(rand::random())).await?;
-    }
-    // Before the pods that read it.
+    // All Secrets before the pods that read them.
+    secrets::create(context, &identity, &cluster.spec).await?;
     let event_token = match &objects.events {
         Some(_) => context.event_token(|token| identity.events_secret(token)).await?,
         None => None,
     };
     let certificates = certificates::settle(context, &cluster, &identity).await?;
+    let credential = credential::settle(context, &cluster, &identity).await?;
     let applied = apply(context, objects).await?;
     workers::autoscale(context, &identity, &cluster.spec).await?;
     if hibernates {
@@ -103,7 +100,7 @@ async fn bring_up(cluster: Arc<TrinoCluster>, context: &Context) -> Result<Actio
     }
     let mut assessment = assess(&cluster, &applied, &context.index, was_verified(&cluster, &revision));
     let mut verification = cluster.status.as_ref().and_then(|status| status.verification.clone());
-    let mut again = certificates.again.unwrap_or(RESYNC);
+    let mut again = [certificates.again, credential.again].into_iter().flatten().fold(RESYNC, Duration::min);
     if assessment.phase == ClusterPhase::Verifying {
         let (state, found) = verify::look(context, &cluster, assessment.settled).await?;
         verification = Some(found);
@@ -117,7 +114,13 @@ async fn bring_up(cluster: Arc<TrinoCluster>, context: &Context) -> Result<Actio
     }
     let assessment = with_certificates(with_workers(assessment, &workers), certificates.fault);
     let status = status_of(&cluster, &identity, &revision, &assessment, context.now());
-    let status = TrinoClusterStatus { verification, event_token, tls: certificates.status, ..status };
+    let status = TrinoClusterStatus {
+        verification,
+        event_token,
+        tls: certificates.status,
+        credential: credential.status,
+        ..status
+    };
     if assessment.phase == ClusterPhase::Draining {
         // What is drained stays so until an edit.
         let over = is_drained(&cluster) || look(context, &cluster, &identity, status).await? != State::GoesOn;
@@ -382,10 +385,7 @@ pub(super) async fn remove(context: &Context, namespace: &str, name: &str) -> Re
     left += delete_all::<ControllerRevision>(context, namespace, name).await?;
     left += delete_all::<ServiceAccount>(context, namespace, name).await?;
     let identity = ClusterIdentity::named(name, namespace);
-    context.delete_secret(namespace, &identity.secret_name()).await?;
-    context.delete_secret(namespace, &identity.worker_secret_name()).await?;
-    context.delete_secret(namespace, &identity.spooling_secret_name()).await?;
-    context.delete_secret(namespace, &identity.events_name()).await?;
+    secrets::remove(context, &identity).await?;
     certificates::remove(context, &identity).await?;
     Ok(left == 0)
 }

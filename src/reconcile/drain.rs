@@ -63,7 +63,7 @@ pub(super) async fn look(
     let mut look = Look { gone: is_gone(context, identity, now, asked.abandonment), ..Look::default() };
     if !look.gone {
         ask_proxies(context, cluster, &gateways, (now, asked.abandonment), &mut look).await?;
-        let at = Coordinator::of(cluster);
+        let at = Coordinator::of(context, cluster).await?;
         ask_coordinator(context, &at, now, &mut look).await;
         if look.listed.is_empty() && look.counted == 0 && look.blind.is_empty() {
             ask_for_transactions(context, cluster, &at, &mut look).await?;

@@ -74,7 +74,7 @@ fn groups_behind(gateway: &TrinoGateway, index: &Index, namespace: &str) -> Vec<
 }
 
 /// The clusters of a group, oldest first; what is deleted serves its queries until these have ended.
-fn clusters_of(group: &TrinoClusterGroup, index: &Index) -> Vec<Arc<TrinoCluster>> {
+pub(super) fn clusters_of(group: &TrinoClusterGroup, index: &Index) -> Vec<Arc<TrinoCluster>> {
     let (name, namespace) = (group.name_any(), group.namespace().unwrap_or_default());
     let mut clusters = TrinoCluster::labelled(index, &namespace, GROUP, &name);
     clusters.retain(|cluster| {

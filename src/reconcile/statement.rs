@@ -4,16 +4,19 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, StatusCode, uri::PathAndQuery};
+use http::{HeaderValue, Method, Request, StatusCode, header::AUTHORIZATION, uri::PathAndQuery};
 use serde_json::Value;
 
 use super::{
     context::Context,
+    credential,
+    error::Error,
     fetch::{FetchError, Trust},
 };
 use crate::{
     api::TrinoCluster,
     desired::cluster::server,
+    routing::Credential,
     trino::{
         page::{Page, at_the_coordinator},
         work,
@@ -57,23 +60,40 @@ pub(super) struct Coordinator {
     url: String,
     /// None where it speaks plain HTTP.
     trust: Option<Trust>,
+    /// None where it asks nobody who he is.
+    credential: Option<Credential>,
 }
 
 impl Coordinator {
-    /// That of a cluster, by what its status says of its certificate.
-    pub(super) fn of(cluster: &TrinoCluster) -> Self {
+    /// That of a cluster, by what its status says of its certificate, and Warren's own credential.
+    pub(super) async fn of(context: &Context, cluster: &TrinoCluster) -> Result<Self, Error> {
+        Ok(Self::asked_by(cluster, credential::used(context, cluster).await?))
+    }
+
+    /// The same, asked by another credential.
+    pub(super) fn asked_by(cluster: &TrinoCluster, credential: Option<Credential>) -> Self {
         let identity = super::cluster::identity(cluster);
         let url = identity.coordinator_url(&cluster.spec);
         let trust = server(&cluster.spec).map(|_| {
             let known = cluster.status.as_ref().and_then(|status| status.tls.as_ref()?.server.as_ref());
             Trust { ca: known.map(|known| known.ca.clone()).unwrap_or_default(), name: None }
         });
-        Self { url, trust }
+        Self { url, trust, credential }
+    }
+
+    /// Whether it is asked by a credential.
+    pub(super) fn has_credential(&self) -> bool {
+        self.credential.is_some()
     }
 
     fn request(&self, method: Method, path: &str, user: &str, body: Bytes) -> http::Result<Request<Bytes>> {
         let request = Request::builder().method(method).uri(format!("{}{path}", self.url));
         let mut request = request.header("x-trino-user", user).body(body)?;
+        if let Some(credential) = &self.credential {
+            // Of each user that asks, the coordinator knows the same password.
+            let credential = credential.of(user).unwrap_or_else(|| credential.clone());
+            request.headers_mut().insert(AUTHORIZATION, credential.authorization());
+        }
         if let Some(trust) = &self.trust {
             request.extensions_mut().insert(trust.clone());
         }

@@ -32,6 +32,10 @@ const QUERY: Duration = Duration::from_secs(60);
 const WORKERS: &str = "SELECT node_id FROM system.runtime.nodes WHERE state = 'active' AND NOT coordinator";
 /// One that a worker runs: the others are answered by the coordinator alone.
 const TASK: &str = "SELECT 1";
+/// Why a cluster whose `spec.authentication` Warren has made is not verified; a kubelet may still bring the file.
+const REFUSED: &str = "the coordinator refuses Warren's own credential; is there an http-server.authentication.password.user-mapping \
+                       in config that does not let the names of its users as they are";
+
 const CATALOGS: &str = "SELECT catalog_name FROM system.metadata.catalogs";
 
 /// Looks once, and judges. Returns the judgement, and the status that carries it to the next look.
@@ -47,7 +51,7 @@ pub(super) async fn look(
     let before = cluster.status.as_ref().and_then(|status| status.verification.clone());
     let before = before.filter(|before| before.passed_at.is_none());
     let since = before.as_ref().map_or(begun, |before| before.since.0);
-    let at = Coordinator::of(cluster);
+    let at = Coordinator::of(context, cluster).await?;
     let (look, sees_queries) = coordinator(context, &at, &user, settled).await;
     let known = before.and_then(|before| Some(before.good_since?.0));
     let good_since = is_good(&terms, &look).then(|| known.unwrap_or(begun));
@@ -77,6 +81,7 @@ async fn coordinator(context: &Context, at: &Coordinator, user: &str, settled: b
     };
     match answered.await {
         Ok((look, query)) => (look, sees(context, at, &query).await),
+        Err((_, Fault::Credentials)) if at.has_credential() => (Look::Failed(REFUSED.to_owned()), None),
         Err((_, Fault::Credentials)) => (Look::AsksForCredentials { settled }, None),
         // Until the first worker has joined, a query waits.
         Err((_, Fault::Deadline(_))) => (Look::Failed("its workers have not joined yet".to_owned()), None),

@@ -126,6 +126,9 @@ impl Wakes for TrinoCluster {
         if let (Some(group), Some(namespace)) = (label(self, GROUP), self.namespace()) {
             wakes.push(Wake::Group(ObjectRef::new(group).within(&namespace)));
         }
+        if self.spec.authentication.is_some() {
+            wakes.extend(proxies(self.metadata.namespace.as_deref(), index));
+        }
         // Those that it has, and those that it had.
         wakes.extend(catalogs_of(self.metadata.namespace.as_deref(), index, |catalog| {
             let told = catalog.status.iter().flat_map(|status| &status.clusters);
@@ -207,6 +210,12 @@ fn owner(object: &impl Resource<DynamicType = ()>) -> Option<Wake> {
         return Some(Wake::ProxyGroup(ObjectRef::new(proxies).within(namespace)));
     }
     label(object, GATEWAY).map(|gateway| Wake::Gateway(ObjectRef::new(gateway).within(namespace)))
+}
+
+/// They hold the credentials of clusters.
+fn proxies(namespace: Option<&str>, index: &Index) -> Vec<Wake> {
+    let proxies = index.proxy_groups.state_filter(|proxies| proxies.metadata.namespace.as_deref() == namespace);
+    proxies.iter().map(|proxies| Wake::ProxyGroup(ObjectRef::from_obj(&**proxies))).collect()
 }
 
 fn gateways(namespace: Option<&str>, index: &Index) -> Vec<Wake> {

@@ -110,6 +110,7 @@ mod tests {
             serving: Serving::Active,
             ca: None,
             event_token: None,
+            own_credential: false,
         };
         RoutingTable {
             format: 1,

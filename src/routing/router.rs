@@ -179,6 +179,7 @@ mod tests {
             serving: Serving::Active,
             ca: None,
             event_token: None,
+            own_credential: false,
         }
     }
 

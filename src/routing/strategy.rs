@@ -128,6 +128,7 @@ mod tests {
             serving: Serving::Active,
             ca: None,
             event_token: None,
+            own_credential: false,
         }
     }
 

@@ -104,7 +104,7 @@ pub struct Canary {
 pub struct HealthCheck {
     /// The statement: one that only reads, without a semicolon.
     pub sql: String,
-    /// Who runs it; no password is sent.
+    /// Who runs it, where a proxy has no credential for the cluster.
     pub user: String,
     /// The pause between two runs in seconds, 5 to 3600; 30 when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -165,6 +165,10 @@ pub struct Cluster {
     /// token itself, 256 random bits, cannot be found from it. Left out: nobody may tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event_token: Option<String>,
+    /// Whether it has a credential for the proxies, which comes to them beside the table ([`super::Credential`]): what they ask
+    /// by themselves, but for `/v1/info`, waits for it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub own_credential: bool,
 }
 
 /// Whether a cluster takes new queries. Polls of running ones are served in every state.

@@ -4,6 +4,7 @@ mod duration;
 pub mod event;
 mod name;
 pub mod page;
+pub mod password;
 pub mod properties;
 mod query;
 mod release;

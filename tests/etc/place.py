@@ -1,10 +1,11 @@
-"""Lays out what a pod of a golden finds below /etc/trino, as the kubelet would: the ConfigMaps of the golden, and stand-ins for
+"""Lays out what a pod of a golden finds below /etc/trino and /etc/warren*, as the kubelet would: the ConfigMaps of the golden, and stand-ins for
 what the user's own Secrets and ConfigMaps hold. Prints the container's environment as lines NAME=value.
 
     place.py GOLDEN COMPONENT FOLDER STAND_INS [FROM=>TO…]
 
 STAND_INS is a JSON file: {object: {key: text}}. Each FROM is replaced by TO in every file: addresses, and /etc/trino itself."""
 
+import base64
 import json
 import os
 import sys
@@ -20,7 +21,7 @@ def main():
         contents = json.load(file)
     for each in objects:
         if each["kind"] in ("ConfigMap", "Secret"):
-            contents.setdefault(each["metadata"]["name"], each.get("data") or each.get("stringData"))
+            contents.setdefault(each["metadata"]["name"], texts(each))
     deployment = next(
         each
         for each in objects
@@ -30,11 +31,18 @@ def main():
     container = pod["containers"][0]
     for mount in container["volumeMounts"]:
         volume = next(each for each in pod["volumes"] if each["name"] == mount["name"])
-        if mount["mountPath"] in ("/etc/trino", "/etc/warren"):
+        if mount["mountPath"] in ("/etc/trino", "/etc/warren", "/etc/warren-tls"):
             place(volume, os.path.join(folder, mount["mountPath"].strip("/")), contents, replacements)
     for variable in container["env"]:
         reference = variable["valueFrom"]["secretKeyRef"]
         print(f"{variable['name']}={contents[reference['name']][reference['key']]}")
+
+
+def texts(item):
+    data = item.get("data") or {}
+    if item["kind"] == "Secret":
+        data = {key: base64.b64decode(value).decode() for key, value in data.items()}
+    return data | item.get("stringData", {})
 
 
 def place(volume, folder, contents, replacements):

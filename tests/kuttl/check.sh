@@ -115,16 +115,18 @@ forward() { # TARGET PORT
 }
 
 # Sends a statement to a port of the Service, whose name is the URL's host, and follows it to its end: the rows, then the
-# error's message. With a Secret, its certificate alone is trusted. A client that names no source.
+# error's message. With a Secret, its certificate alone is trusted. A client that names no source; with $SHOWS, user:password, one
+# that shows who it is.
 statement() ( # URL SQL [SECRET]
-  local url=$1 sql=$2 dir port page next trust=()
+  local url=$1 sql=$2 dir port page next trust=() who=(-H 'X-Trino-User: demo')
+  [ -z "${SHOWS:-}" ] || who=(-u "$SHOWS")
   forward "service/$PROXY" "${url##*:}"
   if [ -n "${3:-}" ]; then
     k get secret "$3" -o json | jq -r '.data["tls.crt"]' | base64 -d >"$dir/trusted.pem"
     trust=(--cacert "$dir/trusted.pem")
   fi
   ask() {
-    curl -sS --max-time 30 --connect-to "${url#*://}:127.0.0.1:$port" "${trust[@]}" -H 'X-Trino-User: demo' "$@"
+    curl -sS --max-time 30 --connect-to "${url#*://}:127.0.0.1:$port" "${trust[@]}" "${who[@]}" "$@"
   }
   page=$(ask --data "$sql" "$url/v1/statement")
   while true; do
@@ -140,6 +142,53 @@ answers() { # URL SQL WORDS [SECRET]
   local said
   said=$(statement "$1" "$2" "${4:-}" 2>&1) || no "$1 does not answer: $said"
   [[ $said == *"$3"* ]] || no "$1 answers: $said"
+}
+
+# The Secret of a password file with this user alone; hashed by PBKDF2, as Trino documents it.
+staff() { # USER:PASSWORD
+  local hash
+  hash=$(python3 -c 'import hashlib, os, sys
+salt = os.urandom(16)
+print(1000, salt.hex(), hashlib.pbkdf2_hmac("sha1", sys.argv[1].encode(), salt, 1000, 32).hex(), sep=":")' "${1#*:}")
+  k create secret generic staff --from-literal=users="${1%%:*}:$hash" --dry-run=client -o yaml | k apply -f -
+}
+signed_in() { SHOWS=$1 answers https://pxg-proxy:8080 "$2" "$3" pxg-tls; } # USER:PASSWORD SQL WORDS
+
+# What who is not let in gets: status, challenges, body.
+refusal() ( # SERVICE PORT USER:PASSWORD: what it is trusted by comes in
+  local dir port
+  forward "service/$1" "$2"
+  cat >"$dir/trusted.pem"
+  curl -sS --max-time 20 --cacert "$dir/trusted.pem" --connect-to "::127.0.0.1:$port" -u "$3" -D "$dir/head" -o "$dir/body" \
+    -w '%{http_code}\n' --data 'SELECT 1' "https://$1${4:-}:$2/v1/statement"
+  tr -d '\r' <"$dir/head" | grep -i '^www-authenticate:' | sort
+  cat "$dir/body"
+)
+# It is refused with 401, the same by the coordinator itself and through the gateway.
+refused_alike() { # GROUP USER:PASSWORD
+  local cluster direct through
+  cluster=$(names "$1" Active)
+  direct=$(k get "trinocluster/$cluster" -o json | jq -r .status.tls.server.ca | refusal "$cluster-coordinator" 8443 "$2" ".$NAMESPACE.svc")
+  through=$(k get secret pxg-tls -o json | jq -r '.data["tls.crt"]' | base64 -d | refusal pxg-proxy 8080 "$2")
+  [[ $direct == 401* ]] || no "the coordinator says: $direct"
+  [ "$direct" = "$through" ] || no "the coordinator says: $direct; and the gateway: $through"
+}
+# The proxies have run the health check's query.
+checked_by_query() { # RESULT
+  local cluster
+  cluster=$(names adhoc Active)
+  [ "$(metric "warren_proxy_health_checks_total{cluster=\"$cluster\",check=\"sql\",result=\"$1\"}")" -gt 0 ] ||
+    no "no query has checked $cluster: $(metric "warren_proxy_health_checks_total{cluster=\"$cluster\",check=\"sql\"")"
+}
+# So many workers are there, ready, and nobody else drains.
+until_workers() { # GROUP COUNT SECONDS
+  local cluster deadline=$((SECONDS + $3)) seen
+  cluster=$(names "$1" Active)
+  until seen=$(k get "trinocluster/$cluster" -o json | jq -c '.status.workers') &&
+    [ "$(jq -c '[.ready, .draining]' <<<"$seen")" = "[$2,0]" ] && [ "$(worker_pods "$cluster" | jq '.items | length')" = "$2" ]; do
+    ((SECONDS < deadline)) || no "workers of $cluster: $seen"
+    sleep 1
+  done
 }
 
 # Queries run in this resource group.

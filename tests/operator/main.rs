@@ -2,6 +2,7 @@
 //! rests when there is nothing to do.
 
 mod acts;
+mod authentication;
 mod canary;
 mod catalogs;
 mod crash;

@@ -5,8 +5,9 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use http::{Method, Request};
+use http::{Method, Request, StatusCode};
 use k8s_openapi::api::core::v1::Secret;
 use serde_json::{Value, json};
 use warren::{
@@ -44,6 +45,10 @@ struct State {
     settings: BTreeMap<String, Value>,
     /// The states that workers of these addresses were told to take, or took; others are active.
     told: BTreeMap<String, String>,
+    /// The password files of coordinators that do not read them again, by the name of the cluster.
+    passwords: BTreeMap<String, String>,
+    /// Coordinators that ask who is there believe nobody.
+    refuses: bool,
 }
 
 impl Scene {
@@ -117,6 +122,21 @@ impl Scene {
         self.lock().away = workers;
     }
 
+    /// The coordinator of a cluster knows the passwords of now, until it reads them again.
+    pub fn reads_no_passwords(&self, server: &Server, cluster: &str, deaf: bool) {
+        let passwords = &mut self.lock().passwords;
+        if deaf {
+            passwords.insert(cluster.into(), password_files(server, cluster));
+        } else {
+            passwords.remove(cluster);
+        }
+    }
+
+    /// Coordinators that ask who is there believe nobody.
+    pub fn refuses_all(&self) {
+        self.lock().refuses = true;
+    }
+
     /// The state of the worker of this address.
     pub fn worker(&self, address: &str) -> String {
         self.lock().told.get(address).cloned().unwrap_or_else(|| "ACTIVE".into())
@@ -170,6 +190,16 @@ impl Scene {
             return Ok(json!(state.told.get(address).map_or("ACTIVE", String::as_str)).to_string());
         }
         let cluster = request.uri().host().and_then(|host| host.split_once("-coordinator")).expect("a coordinator").0;
+        let asks =
+            server.get("trinoclusters", cluster).is_some_and(|cluster| cluster["spec"]["authentication"].is_object());
+        if asks {
+            let files = state.passwords.get(cluster).cloned().unwrap_or_else(|| password_files(server, cluster));
+            if state.refuses || !lets_in(&files, header("x-trino-user"), header("authorization")) {
+                return Err(FetchError::Status(StatusCode::UNAUTHORIZED));
+            }
+        } else {
+            assert_eq!(header("authorization"), None, "nobody asked for it");
+        }
         if url.ends_with("/v1/statement") {
             assert_eq!((request.method(), header("x-trino-user")), (&Method::POST, Some("warren-verify")));
             return Ok(state.answer(server, cluster, std::str::from_utf8(request.body()).expect("text")).to_string());
@@ -250,6 +280,26 @@ fn refused(server: &Server, request: &Request<Bytes>) -> Option<String> {
     let secret: Secret = serde_json::from_value(secret).expect("a Secret");
     let chain = String::from_utf8(secret.data.expect("data")["tls.crt"].0.clone()).expect("PEM");
     fault(&chain, &trust.ca, name, server.now())
+}
+
+/// The password files of a cluster's Secret, one after the other.
+fn password_files(server: &Server, cluster: &str) -> String {
+    let Some(secret) = server.get("secrets", &format!("{cluster}-credential")) else { return String::new() };
+    let data = serde_json::from_value::<Secret>(secret).expect("a Secret").data.expect("data");
+    ["users-1.db", "users-2.db"].map(|key| String::from_utf8(data[key].0.clone()).expect("text")).concat()
+}
+
+/// Whether a coordinator with these lines `user:iterations:salt:hash` believes who asks. Nobody may act for another user.
+fn lets_in(files: &str, user: Option<&str>, authorization: Option<&str>) -> bool {
+    let Some(basic) = authorization.and_then(|header| header.strip_prefix("Basic ")) else { return false };
+    let decoded = String::from_utf8(STANDARD.decode(basic).expect("base64")).expect("text");
+    let (name, password) = decoded.split_once(':').expect("user:password");
+    let mut hashes = files.lines().filter_map(|line| line.strip_prefix(&format!("{name}:")));
+    user == Some(name)
+        && hashes.any(|hash| {
+            let salt = hash.split(':').nth(1).and_then(|salt| hex::decode(salt).ok()).expect("a salt");
+            warren::trino::password::hash(password, salt.try_into().expect("16 bytes")) == hash
+        })
 }
 
 /// Those who may set the state of a worker, each of its own cluster's.

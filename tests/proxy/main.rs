@@ -9,6 +9,7 @@ mod recorder;
 
 mod admin;
 mod balance;
+mod credentials;
 mod doors;
 mod drain;
 mod events;

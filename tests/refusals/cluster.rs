@@ -474,6 +474,60 @@ const REFUSED: &[Refusal] = &[
         because: "reload is for text; what a Secret or a ConfigMap holds always changes in place",
     },
     Refusal {
+        case: "passwords without HTTPS",
+        object: "spec: {version: '476', tls: {internal: {enabled: true}}, authentication: {passwordFile: {secretRef: {name: s, key: k}}}}",
+        field: "spec",
+        because: "spec.authentication needs HTTPS at the coordinator, or passwords would travel unencrypted: set spec.tls.server.enabled to true",
+    },
+    Refusal {
+        case: "authentication by nothing",
+        object: "spec: {version: '476', tls: {server: {enabled: true}}, authentication: {credential: {renewAfter: 1h}}}",
+        field: "spec.authentication",
+        because: "spec.authentication: give at least one of passwordFile, ldap, oauth2, jwt and certificate",
+    },
+    Refusal {
+        case: "a password that is renewed faster than it travels",
+        object: "spec: {version: '476', tls: {server: {enabled: true}}, authentication: {passwordFile: {secretRef: {name: s, key: k}}, credential: {renewAfter: 5m}}}",
+        field: "spec.authentication.credential.renewAfter",
+        because: "spec.authentication.credential.renewAfter must be a number and a unit, such as 720h, from 10m to 87600h",
+    },
+    Refusal {
+        case: "LDAP without TLS by oversight",
+        object: "spec: {version: '476', tls: {server: {enabled: true}}, authentication: {ldap: {url: 'ldap://a', userBindPattern: '${USER}'}}}",
+        field: "spec.authentication.ldap",
+        because: "spec.authentication.ldap.url must begin with ldaps://, or set allowInsecure: passwords then travel unencrypted",
+    },
+    Refusal {
+        case: "LDAP that binds in two ways",
+        object: "spec: {version: '476', tls: {server: {enabled: true}}, authentication: {ldap: {url: 'ldaps://a', userBindPattern: '${USER}', bindDn: dc=a, bindPassword: {secretKeyRef: {name: a, key: b}}, userBaseDn: dc=a, groupAuthPattern: '${USER}'}}}",
+        field: "spec.authentication.ldap",
+        because: "spec.authentication.ldap: give userBindPattern, or bindDn with bindPassword, userBaseDn and groupAuthPattern; not both",
+    },
+    Refusal {
+        case: "LDAP that looks nobody up",
+        object: "spec: {version: '476', tls: {server: {enabled: true}}, authentication: {ldap: {url: 'ldaps://a', bindDn: dc=a, bindPassword: {secretKeyRef: {name: a, key: b}}}}}",
+        field: "spec.authentication.ldap",
+        because: "spec.authentication.ldap: bindDn needs groupAuthPattern, by which the user is looked up",
+    },
+    Refusal {
+        case: "a pattern for everybody",
+        object: "spec: {version: '476', tls: {server: {enabled: true}}, authentication: {ldap: {url: 'ldaps://a', userBindPattern: 'uid=ann,dc=a'}}}",
+        field: "spec.authentication.ldap.userBindPattern",
+        because: "spec.authentication.ldap.userBindPattern must hold ${USER}, which stands for the user's name",
+    },
+    Refusal {
+        case: "tokens that two keys sign",
+        object: "spec: {version: '476', tls: {server: {enabled: true}}, authentication: {jwt: {keyFile: 'https://a/keys', keySecretRef: {name: a, key: b}}}}",
+        field: "spec.authentication.jwt",
+        because: "spec.authentication.jwt: give keyFile, the URL of a key set, or keySecretRef; not both",
+    },
+    Refusal {
+        case: "a provider that is no URL",
+        object: "spec: {version: '476', tls: {server: {enabled: true}}, authentication: {oauth2: {issuer: id.example.com, clientId: a, clientSecret: {secretKeyRef: {name: a, key: b}}}}}",
+        field: "spec.authentication.oauth2.issuer",
+        because: "spec.authentication.oauth2.issuer must be a URL such as https://id.example.com/realms/data",
+    },
+    Refusal {
         case: "a place of spooled results that Warren owns",
         object: "spec: {version: '476', spooling: {location: 's3://a', properties: {fs.location: 's3://b'}}}",
         field: "spec.spooling",
@@ -541,6 +595,14 @@ const ACCEPTED: &[Accepted] = &[
     Accepted {
         case: "properties that only look like Warren's",
         object: "spec: {version: '476', config: {node-scheduler.include-coordinator: 'true', http-server.log.enabled: 'false'}}",
+    },
+    Accepted {
+        case: "the authentication of the golden",
+        object: include_str!("../golden/authentication.yaml"),
+    },
+    Accepted {
+        case: "logins by LDAP and OAuth 2.0",
+        object: "spec: {version: '476', tls: {server: {enabled: true}}, authentication: {ldap: {url: 'ldap://a:389', allowInsecure: true, userBindPattern: 'uid=${USER},dc=a', userBaseDn: dc=a, groupAuthPattern: '(uid=${USER})'}, oauth2: {issuer: 'https://id.example.com', clientId: a, clientSecret: {secretKeyRef: {name: a, key: b}}}}}",
     },
     Accepted {
         case: "the files of the golden",

@@ -69,10 +69,14 @@ impl Etc {
             if own.contains_key(key) {
                 return Err(FilesError::Twice { path, key: key.clone() }.into());
             }
-            let name = self.variable(&path, key, &value.secret_key_ref);
-            lines.insert(key.clone(), format!("${{ENV:{name}}}"));
+            lines.insert(key.clone(), self.secret_value(&path, key, value));
         }
         self.write(path, properties::render(&lines))
+    }
+
+    /// What the line of `key` in the file `path` says, so that Trino reads its value from a Secret.
+    pub(super) fn secret_value(&mut self, path: &str, key: &str, value: &SecretValue) -> String {
+        format!("${{ENV:{}}}", self.variable(path, key, &value.secret_key_ref))
     }
 
     /// Adds a file that changes in place; [`live::files`] has its text.
@@ -87,6 +91,11 @@ impl Etc {
         let path = self.free(path.into())?;
         self.mounted.insert(path, source);
         Ok(())
+    }
+
+    /// Adds a file that is a key of a Secret.
+    pub(super) fn mount_key(&mut self, path: impl Into<String>, reference: KeyReference) -> Result<(), RenderError> {
+        self.mount(path, FileSource { secret_key_ref: Some(reference), config_map_key_ref: None })
     }
 
     /// Adds an environment variable of this name.

@@ -46,7 +46,7 @@ pub(super) fn coordinator(cluster: &ClusterIdentity, spec: &TrinoClusterSpec) ->
     }
     let mut etc = files("coordinator", spec, own.resources.as_ref(), own.jvm.as_ref())?;
     typed::of_all(&mut etc, cluster, spec)?;
-    typed::of_coordinator(&mut etc, spec)?;
+    typed::of_coordinator(&mut etc, cluster, spec)?;
     config.extend(layered(spec, ("coordinator", &own.config), &etc, owned)?);
     for (path, text) in super::events::listen(cluster, spec, &mut config) {
         etc.write(path, text)?;

@@ -4,11 +4,10 @@
 use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::{Map, Value, json};
 
-use super::{ClusterIdentity, files::Files, pods::key_of};
+use super::{ClusterIdentity, authentication::asking_users, files::Files, pods::key_of};
 use crate::{
     api::{AccessControl, ExtraFile, Nodes, TrinoClusterSpec},
-    desired::{labels::component::COORDINATOR, metadata::object_meta, verify::DEFAULT_USER},
-    trino::work,
+    desired::{labels::component::COORDINATOR, metadata::object_meta},
 };
 
 /// Where the groups of users stand.
@@ -35,7 +34,7 @@ pub(super) fn files(spec: &TrinoClusterSpec, component: &str) -> Files {
     if component == COORDINATOR {
         for control in &typed.access_control {
             if let Some(rules) = &control.rules {
-                let rules = Value::Object(with_warrens_user(rules, &asking_users(spec)));
+                let rules = Value::Object(with_warrens_user(rules, &patterns(&asking_users(spec))));
                 files.insert(rules_path(control), format!("{rules:#}\n"));
             }
         }
@@ -85,11 +84,9 @@ pub(in crate::desired) fn forget(spec: &mut TrinoClusterSpec) {
     }
 }
 
-/// Who asks the coordinator in Warren's name: for queries that go on, for workers and catalogs.
-fn asking_users(spec: &TrinoClusterSpec) -> String {
-    let verifies = spec.verify.as_ref().and_then(|verify| verify.user.as_deref()).unwrap_or(DEFAULT_USER);
-    let quoted = [work::USER, verifies].map(quoted);
-    if quoted[0] == quoted[1] { quoted[0].clone() } else { quoted.join("|") }
+/// A pattern that matches these names and nothing else.
+fn patterns(names: &[String]) -> String {
+    names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join("|")
 }
 
 /// A pattern that matches `name` and nothing else: rules hold patterns of Java.
@@ -104,6 +101,7 @@ fn with_warrens_user(rules: &Map<String, Value>, users: &str) -> Map<String, Val
     let mut rules = rules.clone();
     rules.entry("system_information").or_insert_with(|| json!([]));
     let needed = [
+        ("principals", json!({"principal": users, "user": users, "allow": true})),
         ("system_information", json!({"user": users, "allow": ["read"]})),
         ("queries", json!({"user": users, "allow": ["execute", "view"]})),
         ("catalogs", json!({"user": users, "allow": "read-only"})),
@@ -120,6 +118,7 @@ fn with_warrens_user(rules: &Map<String, Value>, users: &str) -> Map<String, Val
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trino::work;
 
     fn spec(yaml: &str) -> TrinoClusterSpec {
         serde_saphyr::from_str(yaml).expect("a spec")

@@ -1,6 +1,7 @@
 //! A TrinoCluster's objects. First [`render`]: the files and pods of a revision, done once and kept. Then [`objects`]: all
 //! that belongs to the cluster, from what was rendered.
 
+mod authentication;
 mod autoscaler;
 mod etc;
 mod events;
@@ -24,6 +25,7 @@ use k8s_openapi::api::{
 
 use base64::Engine;
 
+pub use authentication::{USERS_KEYS, asking_users};
 pub use autoscaler::{autoscaler, autoscaling, first_workers};
 pub use events::{EVENT_TOKEN_ENV, EVENT_TOKEN_KEY, event_listener, event_token_hash, events_lead_to, tells_events};
 pub use graceful::{WORKER_USER_KEY, drains, shutdown_timeout};

@@ -1,7 +1,7 @@
 //! The files that follow from `spec.files`, `spec.spooling` and `spec.faultTolerantExecution`.
 
 use super::{
-    ClusterIdentity, RenderError, SPOOLING_KEY,
+    ClusterIdentity, RenderError, SPOOLING_KEY, authentication,
     etc::{Etc, FOLDER},
     live,
 };
@@ -86,7 +86,17 @@ fn spooling_manager(etc: &mut Etc, cluster: &ClusterIdentity, spooling: &Spoolin
 }
 
 /// The files of the coordinator alone: it plans, asks who somebody is, and lets in.
-pub(super) fn of_coordinator(etc: &mut Etc, spec: &TrinoClusterSpec) -> Result<(), RenderError> {
+pub(super) fn of_coordinator(
+    etc: &mut Etc,
+    cluster: &ClusterIdentity,
+    spec: &TrinoClusterSpec,
+) -> Result<(), RenderError> {
+    let mut passwords = authentication::of_coordinator(etc, cluster, spec)?;
+    let asks = !passwords.is_empty();
+    let authenticators = spec.files.iter().flat_map(|files| &files.password_authenticators);
+    passwords.extend(authenticators.map(|authenticator| path_of("password-authenticator", &authenticator.name)));
+    let field = if asks { authentication::FIELD } else { "spec.files.passwordAuthenticators" };
+    list(etc, "password-authenticator.config-files", field, &passwords);
     let Some(files) = &spec.files else { return Ok(()) };
     if let Some(groups) = &files.resource_groups {
         let mut typed = Vec::new();
@@ -118,21 +128,13 @@ pub(super) fn of_coordinator(etc: &mut Etc, spec: &TrinoClusterSpec) -> Result<(
     }
     plugins(etc, "header-authenticator", &files.header_authenticators)?;
     plugins(etc, "event-listener", &files.event_listeners)?;
-    let controls = files.access_control.iter().map(|control| control.name.as_str());
-    list(
-        etc,
-        "access-control",
-        "access-control.config-files",
-        "spec.files.accessControl",
-        &controls.collect::<Vec<_>>(),
-    );
-    let authenticators = files.password_authenticators.iter().map(|authenticator| authenticator.name.as_str());
-    let (folder, key) = ("password-authenticator", "password-authenticator.config-files");
-    list(etc, folder, key, "spec.files.passwordAuthenticators", &authenticators.collect::<Vec<_>>());
-    let (folder, key) = ("header-authenticator", "header-authenticator.config-files");
-    list(etc, folder, key, "spec.files.headerAuthenticators", &names(&files.header_authenticators));
-    let (folder, key) = ("event-listener", "event-listener.config-files");
-    list(etc, folder, key, "spec.files.eventListeners", &names(&files.event_listeners));
+    let controls = files.access_control.iter().map(|control| path_of("access-control", &control.name));
+    list(etc, "access-control.config-files", "spec.files.accessControl", &controls.collect::<Vec<_>>());
+    let paths = |folder, files: &[PluginFile]| files.iter().map(|file| path_of(folder, &file.name)).collect::<Vec<_>>();
+    let headers = paths("header-authenticator", &files.header_authenticators);
+    list(etc, "header-authenticator.config-files", "spec.files.headerAuthenticators", &headers);
+    let listeners = paths("event-listener", &files.event_listeners);
+    list(etc, "event-listener.config-files", "spec.files.eventListeners", &listeners);
     Ok(())
 }
 
@@ -182,7 +184,7 @@ fn password_authenticator(etc: &mut Etc, authenticator: &PasswordAuthenticator) 
         let path = format!("password-authenticator/{name}.db");
         typed.push(("password-authenticator.name", "file".to_owned()));
         typed.push(("file.password-file", format!("{FOLDER}/{path}")));
-        etc.mount(path, FileSource { secret_key_ref: Some(reference.clone()), config_map_key_ref: None })?;
+        etc.mount_key(path, reference.clone())?;
     }
     let path = format!("password-authenticator/{name}.properties");
     etc.write_properties(path, &typed, properties, secret_properties)
@@ -195,14 +197,13 @@ fn plugins(etc: &mut Etc, folder: &str, files: &[PluginFile]) -> Result<(), Rend
     Ok(())
 }
 
-fn names(files: &[PluginFile]) -> Vec<&str> {
-    files.iter().map(|file| file.name.as_str()).collect()
+fn path_of(folder: &str, name: &str) -> String {
+    format!("{FOLDER}/{folder}/{name}.properties")
 }
 
 /// Names the files in `config.properties`: as soon as one does, Trino looks at no other place.
-fn list(etc: &mut Etc, folder: &str, key: &'static str, field: &'static str, names: &[&str]) {
-    if !names.is_empty() {
-        let paths: Vec<_> = names.iter().map(|name| format!("{FOLDER}/{folder}/{name}.properties")).collect();
+fn list(etc: &mut Etc, key: &'static str, field: &'static str, paths: &[String]) {
+    if !paths.is_empty() {
         etc.owned.insert(key, (paths.join(","), field));
     }
 }
