@@ -96,12 +96,13 @@ pub struct ProxyServer {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("(has(self.client) ? self.client : 8080) != (has(self.admin) ? self.admin : 9090)").message("spec.template.spec.server.ports: client and admin must be two ports"))]
+#[x_kube(validation = Rule::new("!(has(self.client) && self.client == 9091) && !(has(self.admin) && self.admin == 9091)").message("spec.template.spec.server.ports: port 9091 is the proxies' own for events of coordinators; choose another"))]
 pub struct ProxyPorts {
-    /// For clients, 1024 to 65535. Default: 8080.
+    /// For clients, 1024 to 65535, but not 9091 (events of coordinators). Default: 8080.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1024, max = 65535))]
     pub client: Option<i32>,
-    /// For probes, metrics and administration, 1024 to 65535; no Service leads to it. Default: 9090.
+    /// For probes, metrics and administration, 1024 to 65535, but not 9091; no Service leads to it. Default: 9090.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1024, max = 65535))]
     pub admin: Option<i32>,
