@@ -297,7 +297,12 @@ spec:
   - {name: onprem, url: 'https://trino.example.org:8443', weight: 0, clientUrl: 'https://trino.example.org', caSecretRef: {name: ca}}
   - {name: no-secret, url: 'https://other.example.org', caSecretRef: {name: gone}}
   - {name: plain, url: 'http://10.0.0.7:8080'}
+  - {name: rests, url: 'https://rests.example.org', serving: Drained, credentialsSecretRef: {name: rests}}
   template: {spec: {version: '476'}}
+status:
+  external:
+  - {name: plain, url: 'http://10.0.0.7:8080', phase: Active, since: '2026-01-01T00:00:00Z'}
+  - {name: removed, url: 'https://removed.example.org', phase: Active, since: '2026-01-01T00:00:00Z'}
 ",
     );
     let clusters: Vec<TrinoCluster> = [
@@ -313,6 +318,7 @@ spec:
     let input = GroupInput {
         group: &adhoc,
         clusters: clusters.iter().collect(),
+        external: warren::desired::external_clusters(&adhoc),
         certificates: BTreeMap::from([("onprem".to_owned(), "-----BEGIN CERTIFICATE-----\n…\n".to_owned())]),
         event_tokens: BTreeMap::from([("plain".to_owned(), "ab".repeat(32))]),
     };

@@ -7,6 +7,7 @@ mod catalog;
 mod cluster;
 mod conditions;
 mod draining;
+mod external;
 mod files;
 mod gateway;
 mod group;
@@ -34,6 +35,7 @@ pub use cluster::{
 };
 pub use conditions::{CONFIG_ACCEPTED, ConditionType, Conditions, READY, RECONCILING, STALLED};
 pub use draining::{DrainStatus, OldestQuery};
+pub use external::{ExternalCluster, ExternalClusterStatus, ExternalPhase, ExternalServing};
 pub use files::{
     AccessControl, ExtraFile, FileSource, Files, GroupProvider, KeyReference, Nodes, Opa, PasswordAuthenticator,
     PluginFile, ResourceGroups, SecretValue, SessionProperties,
@@ -43,7 +45,7 @@ pub use gateway::{
     TrinoGatewayStatus,
 };
 pub use group::{
-    ClusterSummary, ClusterTemplate, ExternalCluster, HealthCheck, SecretKeyReference, Strategy, TrinoClusterGroup,
+    ClusterSummary, ClusterTemplate, HealthCheck, SecretKeyReference, Strategy, TrinoClusterGroup,
     TrinoClusterGroupSpec, TrinoClusterGroupStatus,
 };
 pub use plugin::Plugin;

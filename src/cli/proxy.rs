@@ -52,7 +52,8 @@ pub(super) struct Arguments {
     /// Where the ConfigMap is mounted too: read at the start, so that a restart does not need the Kubernetes API.
     #[arg(long, requires = "routing_config_map", value_name = "DIR")]
     routing_dir: Option<PathBuf>,
-    /// Directory with the file `admin-token`, which opens GET /v1/status on the admin port to its bearer.
+    /// Directory with the file `admin-token`, which opens GET /v1/status on the admin port to its bearer; and the files
+    /// `cluster.<name>` with the credentials for checks of clusters that ask for some (see docs/proxy.md).
     #[arg(long, value_name = "DIR")]
     credentials_dir: Option<PathBuf>,
     /// Where clients of Trino connect [default: `listen.client` of --config, else 0.0.0.0:8080].
@@ -216,6 +217,7 @@ fn settings(arguments: &Arguments) -> Settings {
         max_header_bytes: arguments.max_header_bytes,
         max_headers: arguments.max_headers.into(),
         shards: arguments.threads.map_or_else(cores, NonZeroUsize::get),
+        credentials_dir: arguments.credentials_dir.clone(),
         ..default
     }
 }

@@ -14,6 +14,7 @@ mod chains;
 mod check;
 mod clock;
 mod connector;
+mod credentials;
 mod door;
 mod endpoint;
 mod error;

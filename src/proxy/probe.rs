@@ -5,13 +5,14 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, uri::PathAndQuery};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header::AUTHORIZATION, uri::PathAndQuery};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Settings,
     backend::Backend,
     check::{Question, Unanswered, ask, spread},
+    credentials,
     health::Checked,
     oversee::Teller,
     reason::{QueryFault, Reason},
@@ -80,8 +81,15 @@ async fn run(
     check: &HealthCheck,
     stop: &CancellationToken,
 ) -> Option<Result<(), QueryFault>> {
-    let user = HeaderValue::try_from(&check.user).expect("a table's user is visible ASCII");
-    let mut run = Run { backend, settings, user, timeout: check.timeout(), bytes: 0, next: None };
+    let who = match credentials::of(backend, settings).await {
+        // Trino takes who it is from them (`HttpRequestSessionContextFactory`, 476); to name another would be impersonation.
+        Some(authorization) => (AUTHORIZATION, authorization),
+        None => (
+            HeaderName::from_static("x-trino-user"),
+            HeaderValue::try_from(&check.user).expect("a table's user is visible ASCII"),
+        ),
+    };
+    let mut run = Run { backend, settings, who, timeout: check.timeout(), bytes: 0, next: None };
     let ended = tokio::select! {
         () = stop.cancelled() => None,
         ended = tokio::time::timeout(check.timeout(), run.follow(&check.sql)) => {
@@ -102,7 +110,8 @@ async fn run(
 struct Run<'a> {
     backend: &'a Backend,
     settings: &'a Settings,
-    user: HeaderValue,
+    /// The header that says who asks.
+    who: (HeaderName, HeaderValue),
     timeout: Duration,
     /// What was read of its pages.
     bytes: usize,
@@ -134,8 +143,7 @@ impl Run<'_> {
     }
 
     async fn ask(&mut self, method: Method, target: PathAndQuery, body: Option<String>) -> Result<Bytes, QueryFault> {
-        let mut headers = HeaderMap::new();
-        headers.insert("x-trino-user", self.user.clone());
+        let mut headers = HeaderMap::from_iter([self.who.clone()]);
         headers.insert("x-trino-source", SOURCE);
         let cancels = method == Method::DELETE;
         let limit = MAX_BYTES.saturating_sub(self.bytes);

@@ -1,6 +1,6 @@
 //! The proxy's limits and deadlines, with the values that fit most. Some of them change while it runs.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 
@@ -41,6 +41,8 @@ pub struct Settings {
     pub shards: usize,
     /// How clusters are checked.
     pub health: HealthChecks,
+    /// Where the credentials are by which clusters are checked, a file for each that has some.
+    pub credentials_dir: Option<PathBuf>,
     /// How long connections are still accepted after the shutdown began, so that load balancers notice it.
     pub drain_delay: Duration,
     /// How long running requests may then go on.
@@ -110,6 +112,7 @@ impl Default for Settings {
             write_timeout: Duration::from_mins(1),
             shards: 1,
             health: HealthChecks::default(),
+            credentials_dir: None,
             drain_delay: Duration::from_secs(5),
             drain_timeout: Duration::from_mins(2),
         }

@@ -62,7 +62,13 @@ pub(super) async fn look(
     let before = before.filter(|before| before.since.0 == since);
     let mut look = Look { gone: is_gone(context, identity, now, asked.abandonment), ..Look::default() };
     if !look.gone {
-        ask_proxies(context, cluster, &gateways, (now, asked.abandonment), &mut look).await?;
+        let of = Asked {
+            cluster: &identity.name,
+            group: label(cluster, GROUP).unwrap_or_default(),
+            namespace: &identity.namespace,
+            served: cluster.status.as_ref().and_then(|status| Some(status.serving_since.as_ref()?.0)),
+        };
+        ask_proxies(context, &of, &gateways, (now, asked.abandonment), &mut look).await?;
         let at = Coordinator::of(cluster);
         ask_coordinator(context, &at, now, &mut look).await;
         if look.listed.is_empty() && look.counted == 0 && look.blind.is_empty() {
@@ -106,27 +112,35 @@ fn away(pod: &Pod, now: Timestamp) -> Duration {
     since.map_or(Duration::ZERO, |since| passed(since.0, now))
 }
 
+/// The cluster that proxies are asked about.
+pub(super) struct Asked<'a> {
+    pub(super) cluster: &'a str,
+    /// Its group.
+    pub(super) group: &'a str,
+    pub(super) namespace: &'a str,
+    /// Since when it may have queries.
+    pub(super) served: Option<Timestamp>,
+}
+
 /// Asks every proxy of the gateways.
-async fn ask_proxies(
+pub(super) async fn ask_proxies(
     context: &Context,
-    cluster: &TrinoCluster,
+    of: &Asked<'_>,
     gateways: &[Arc<TrinoGateway>],
     (now, abandonment): (Timestamp, Duration),
     look: &mut Look,
 ) -> Result<(), Error> {
-    let namespace = cluster.namespace().unwrap_or_default();
-    let of_group = label(cluster, GROUP).unwrap_or_default();
+    let Asked { cluster: name, group: of_group, namespace, served } = *of;
     let labels =
-        TrinoClusterGroup::named(&context.index, &namespace, of_group).and_then(|group| group.metadata.labels.clone());
-    let served = cluster.status.as_ref().and_then(|status| Some(status.serving_since.as_ref()?.0));
+        TrinoClusterGroup::named(&context.index, namespace, of_group).and_then(|group| group.metadata.labels.clone());
     let mut asked = Vec::new();
     for group in context.index.proxy_groups.state_filter(|proxies| {
-        proxies.namespace().as_deref() == Some(&*namespace)
+        proxies.namespace().as_deref() == Some(namespace)
             && gateways.iter().any(|gateway| gateway.name_any() == proxies.spec.gateway.name)
     }) {
         let is_theirs = gateway::selects(group.spec.groups.as_ref(), of_group, labels.as_ref());
-        let pods = Pod::labelled(&context.index, &namespace, PROXY_GROUP, &group.name_any());
-        let token = if pods.is_empty() { None } else { admin::token(context, &namespace, &group).await? };
+        let pods = Pod::labelled(&context.index, namespace, PROXY_GROUP, &group.name_any());
+        let token = if pods.is_empty() { None } else { admin::token(context, namespace, &group).await? };
         for pod in pods.into_iter().filter(|pod| !has_ended(pod)) {
             let Some(port) = AdminPort::of(&pod) else { continue };
             let began = began(&pod).filter(|began| served.is_none_or(|served| *began > served));
@@ -137,14 +151,13 @@ async fn ask_proxies(
             asked.push((pod.name_any(), port, token.clone(), (matters, is_theirs)));
         }
     }
-    let name = cluster.name_any();
     let reports = futures::stream::iter(asked).map(|(pod, port, token, terms)| async move {
         let report = ask_proxy(context, &port, token).await;
         (pod, terms, report)
     });
     let mut reports = reports.buffer_unordered(AT_ONCE);
     while let Some((pod, (matters, is_theirs), report)) = reports.next().await {
-        match report.and_then(|report| take(look, &report, &name, is_theirs)) {
+        match report.and_then(|report| take(look, &report, name, is_theirs)) {
             Err(_) if !matters => {}
             Ok(()) => {}
             Err(fault) => look.blind.push(format!("proxy {pod}: {fault}")),
@@ -229,7 +242,7 @@ async fn ask_for_transactions(
     Ok(())
 }
 
-fn progress(status: &DrainStatus) -> Progress {
+pub(super) fn progress(status: &DrainStatus) -> Progress {
     Progress {
         quiet_since: status.quiet_since.as_ref().map(|since| since.0),
         proxies: status.proxies.iter().cloned().collect(),
@@ -237,7 +250,7 @@ fn progress(status: &DrainStatus) -> Progress {
     }
 }
 
-fn status_of(terms: &Terms, verdict: &Verdict, look: &Look, before: Option<&DrainStatus>) -> DrainStatus {
+pub(super) fn status_of(terms: &Terms, verdict: &Verdict, look: &Look, before: Option<&DrainStatus>) -> DrainStatus {
     let time = |timestamp: Timestamp| Time(whole_second(timestamp));
     let known = before.and_then(|before| before.oldest.as_ref());
     let oldest = verdict.running.first().map(|oldest| match known {

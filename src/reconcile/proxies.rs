@@ -12,9 +12,10 @@ use super::{
     apply::Applied,
     assess,
     context::Context,
+    credentials,
     error::Error,
     index::{Index, Watched, label},
-    references, rendered, secret_value,
+    references, rendered,
     status::{self, HasStatus},
     tuning::{self, Found},
 };
@@ -63,13 +64,14 @@ pub(super) async fn reconcile(proxies: Arc<ProxyGroup>, context: &Context) -> Re
         proxy_group::objects(&identity, &proxies.spec, &revision, &rendered).ok_or(Error::Incomplete(name))?;
     let own_table = identity.routing_config_map(&proxies.spec);
     let config_maps: Vec<_> = objects.config.iter().map(ResourceExt::name_any).chain([own_table]).collect();
-    context.create_secret_once(&identity.secret(secret_value())).await?;
+    let has_credentials = credentials::settle(context, &proxies, &identity).await?;
     let deployment = apply(context, objects).await?;
     tuning::relabel(context, &proxies, &identity).await?;
     let found = tuning::look(context, &proxies, &identity, assess::is_complete(&deployment)).await?;
     let resync = match &found {
         Some(found) if !found.is_settled() => CONFIG_RETRY,
         _ if missing.is_some() => SECRET_RETRY,
+        _ if has_credentials => credentials::INTERVAL,
         _ => RESYNC,
     };
     let conditions = missing.unwrap_or_else(|| conditions(&proxies, &deployment, &context.index, &identity.namespace));

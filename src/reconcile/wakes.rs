@@ -112,6 +112,9 @@ impl Wakes for TrinoClusterGroup {
         let mut wakes = gateways(self.metadata.namespace.as_deref(), index);
         wakes.extend(events::astray(index, self.metadata.namespace.as_deref()).into_iter().map(Wake::Cluster));
         wakes.push(Wake::Group(ObjectRef::from_obj(self)));
+        if self.spec.external.iter().any(|external| external.credentials_secret_ref.is_some()) {
+            wakes.extend(proxies(self.metadata.namespace.as_deref(), index));
+        }
         if is_picky(self) {
             wakes.extend(catalogs_of(self.metadata.namespace.as_deref(), index, |_| true));
         }
@@ -212,4 +215,10 @@ fn owner(object: &impl Resource<DynamicType = ()>) -> Option<Wake> {
 fn gateways(namespace: Option<&str>, index: &Index) -> Vec<Wake> {
     let gateways = index.gateways.state_filter(|gateway| gateway.metadata.namespace.as_deref() == namespace);
     gateways.iter().map(|gateway| Wake::Gateway(ObjectRef::from_obj(&**gateway))).collect()
+}
+
+/// Those that may have credentials for checks to take.
+fn proxies(namespace: Option<&str>, index: &Index) -> Vec<Wake> {
+    let proxies = index.proxy_groups.state_filter(|proxies| proxies.metadata.namespace.as_deref() == namespace);
+    proxies.iter().map(|proxies| Wake::ProxyGroup(ObjectRef::from_obj(&**proxies))).collect()
 }

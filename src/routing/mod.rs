@@ -6,6 +6,7 @@
 mod address;
 mod check;
 pub mod codec;
+mod credentials;
 mod decide;
 mod decision;
 mod error;
@@ -19,6 +20,7 @@ mod strategy;
 mod table;
 
 pub use address::{Address, External};
+pub use credentials::{CheckCredentials, FILE_PREFIX};
 pub use decision::{Decision, Fault, Load, Outcome, Pick};
 pub use error::TableError;
 pub use explain::{ClusterExplanation, Explanation, OutcomeExplanation, RuleExplanation, StatementExplanation};

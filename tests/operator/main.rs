@@ -7,6 +7,7 @@ mod catalogs;
 mod crash;
 mod drain;
 mod events;
+mod external;
 mod faults;
 mod fields;
 mod kubectl;

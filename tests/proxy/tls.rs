@@ -1,11 +1,11 @@
 //! Coordinators behind https, with a CA that the table holds.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use http::Response;
+use http::{HeaderMap, Request, Response};
 use http_body_util::Full;
-use hyper::service::service_fn;
+use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair};
 use rustls::{
@@ -17,6 +17,8 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
+use warren::proxy::Settings;
+
 use crate::gateway::{Gateway, body, settings};
 
 /// A CA, in PEM, and the address of a coordinator with a certificate of it for `localhost`.
@@ -26,6 +28,14 @@ async fn coordinator() -> (String, String) {
 
 /// The same, with a certificate for `name` that ends in `year`.
 async fn showing(name: &str, year: i32) -> (String, String) {
+    recording(name, year, Requests::default()).await
+}
+
+/// The paths of requests, with their headers.
+type Requests = Arc<Mutex<Vec<(String, HeaderMap)>>>;
+
+/// The same, which notes what it is asked.
+async fn recording(name: &str, year: i32, requests: Requests) -> (String, String) {
     let mut ca = CertificateParams::new([]).unwrap();
     // Each its own name: of two CAs of one name, a certificate of the other is told as a wrong signature.
     ca.distinguished_name = DistinguishedName::new();
@@ -51,13 +61,15 @@ async fn showing(name: &str, year: i32) -> (String, String) {
     tokio::spawn(async move {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
-            let acceptor = acceptor.clone();
+            let (acceptor, requests) = (acceptor.clone(), requests.clone());
             tokio::spawn(async move {
                 let Ok(stream) = acceptor.accept(stream).await else { return };
-                let service = service_fn(|_| async {
-                    Ok::<_, std::convert::Infallible>(Response::new(Full::new(Bytes::from_static(
-                        br#"{"starting":false}"#,
-                    ))))
+                let service = service_fn(|request: Request<Incoming>| {
+                    let path = request.uri().path().to_owned();
+                    let page = if path == "/v1/statement" { r#"{"id":"q"}"# } else { r#"{"starting":false}"# };
+                    requests.lock().unwrap().push((path, request.headers().clone()));
+                    let answer = Response::new(Full::new(Bytes::from_static(page.as_bytes())));
+                    std::future::ready(Ok::<_, std::convert::Infallible>(answer))
                 });
                 let server = hyper::server::conn::http1::Builder::new();
                 drop(server.serve_connection(TokioIo::new(stream), service).await);
@@ -138,4 +150,50 @@ async fn another_ca_of_a_cluster_takes_effect_at_once_and_what_is_known_of_the_c
     let answer = body(gateway.get("/c/blue/v1/info").await).await;
     assert!(answer.contains("a certificate of an unknown CA"), "{answer}");
     gateway.unhealthy("blue").await;
+}
+
+#[tokio::test]
+async fn credentials_are_sent_with_the_proxys_own_questions_to_their_cluster_alone() {
+    let [first, second] = [Requests::default(), Requests::default()];
+    let ((ca, url), (other_ca, other)) =
+        (recording("localhost", 2100, first.clone()).await, recording("localhost", 2100, second.clone()).await);
+    let directory = std::env::temp_dir().join(format!("warren-credentials-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let file = |cluster: &str, url: &str, authorization: &str| {
+        let text = json!({"url": url, "authorization": authorization}).to_string();
+        std::fs::write(directory.join(format!("cluster.{cluster}")), text).unwrap();
+    };
+    file("blue", &url, "Bearer mine");
+    // As long as only the table has come and not yet the Secret, the credentials are another cluster's.
+    file("green", "https://before.example.com", "Bearer stale");
+    let table = json!({
+        "groups": [{"name": "adhoc", "strategy": "LeastQueries",
+            "healthCheck": {"sql": "SELECT 1", "user": "warren-health", "intervalSeconds": 3600, "timeoutSeconds": 5},
+            "clusters": [{"name": "blue", "url": url, "ca": "its"}, {"name": "green", "url": other, "ca": "other"}]}],
+        "routing": {"default": {"group": "adhoc"}},
+        "certificates": {"its": ca, "other": other_ca},
+    });
+    let settings = Settings { credentials_dir: Some(directory.clone()), ..settings() };
+    let gateway = Gateway::with(settings, Some(table)).await;
+    let of = |requests: &Requests, path: &str| -> Vec<HeaderMap> {
+        let requests = requests.lock().unwrap();
+        requests.iter().filter(|(asked, _)| asked == path).map(|(_, headers)| headers.clone()).collect()
+    };
+    for cluster in ["blue", "green"] {
+        gateway.healthy(cluster).await;
+    }
+    assert_eq!(body(gateway.get("/c/blue/v1/info").await).await, r#"{"starting":false}"#);
+    gateway.until("a count", || !of(&first, "/metrics").is_empty() && !of(&second, "/metrics").is_empty()).await;
+    for path in ["/v1/statement", "/metrics"] {
+        for headers in of(&first, path) {
+            assert_eq!(headers["authorization"], "Bearer mine", "{path}");
+            assert!(!headers.contains_key("x-trino-user"), "{path}: who it is follows from the token");
+        }
+        for headers in of(&second, path) {
+            assert!(!headers.contains_key("authorization") && headers.contains_key("x-trino-user"), "{path}");
+        }
+    }
+    let infos = of(&first, "/v1/info");
+    assert!(infos.iter().all(|headers| !headers.contains_key("authorization")), "what clients ask is theirs");
+    std::fs::remove_dir_all(directory).unwrap();
 }
