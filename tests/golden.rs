@@ -207,7 +207,8 @@ template:
       timeouts: {statement: 45s}
     env: [{name: OTEL_EXPORTER_OTLP_ENDPOINT, value: "http://collector:4318"},
       {name: OTEL_EXPORTER_OTLP_HEADERS, secretKeyRef: {name: collector, key: headers}}]
-    security: {tls: {client: {secretRef: {name: edge-tls}, clientAuth: {caSecretRef: {name: clients, key: roots.pem}}}}}
+    security: {tls: {client: {secretRef: {name: edge-tls}, clientAuth: {caSecretRef: {name: clients, key: roots.pem}}},
+      backend: {caSecretRef: {name: corporate}}, admin: {enabled: true}}}
 "#,
             "{listeners: [{name: etl, port: 8082}, {name: bi, port: 8081, source: superset, clientTags: [slow]}]}",
         ),

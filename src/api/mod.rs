@@ -56,8 +56,9 @@ pub use proxy_group::{
     SecretReference, ServiceType, Variable, VariableSource,
 };
 pub use proxy_template::{
-    ConfigUpdate, EvenlySpread, ProbeTiming, ProxyOverlay, ProxyPorts, ProxyProbes, ProxyRollout, ProxyServer,
-    ProxyUpdateStrategy, ProxyVolume, SchedulePolicy, SchedulePolicyType, SpreadTopology, Topology, WhenUnsatisfiable,
+    AdminTls, BackendTls, ConfigUpdate, EvenlySpread, ProbeTiming, ProxyOverlay, ProxyPorts, ProxyProbes, ProxyRollout,
+    ProxyServer, ProxyUpdateStrategy, ProxyVolume, SchedulePolicy, SchedulePolicyType, SpreadTopology, Topology,
+    WhenUnsatisfiable,
 };
 pub use rollout::{Canary, CanaryBaseline, CanarySample, CanaryStage, CanaryStatus, CanaryStep, Rollout};
 pub use routing::{

@@ -5,6 +5,28 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::group::SecretKeyReference;
+
+/// What the proxies trust of coordinators that speak https.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BackendTls {
+    /// CA certificates in PEM that all coordinators' certificates may chain up to, besides the CA of each cluster (Warren's own, or
+    /// `caSecretRef` of an external one) and, for one without, the operating system's roots. Names are always checked. Renewed
+    /// ones restart nothing; another Secret replaces the proxies one by one.
+    pub ca_secret_ref: SecretKeyReference,
+}
+
+/// TLS of the admin port.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AdminTls {
+    /// Whether the admin port speaks HTTPS alone, by a certificate of Warren's own CA in the Secret `<name>-proxy-admin-tls`, which is
+    /// renewed without a restart. A change replaces the proxies one by one. Default: `false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+}
+
 /// How many proxies are replaced at one time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]

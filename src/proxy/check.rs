@@ -82,6 +82,7 @@ pub(super) async fn watch(backend: Arc<Backend>, live: LiveSettings, teller: Tel
     loop {
         let settings = live.load_full();
         let checks = &settings.health;
+        backend.renew_trust(&settings);
         let result = tokio::select! {
             () = shutdown.cancelled() => return,
             result = tokio::time::timeout(checks.timeout, check(&backend, &settings)) => {

@@ -4,6 +4,8 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 
+use super::roots::Roots;
+
 /// The settings in force, for whoever outlives a change of them.
 pub(super) type LiveSettings = Arc<ArcSwap<Settings>>;
 
@@ -41,6 +43,8 @@ pub struct Settings {
     pub shards: usize,
     /// How clusters are checked.
     pub health: HealthChecks,
+    /// A CA by which `https` coordinators are trusted, besides those of the table.
+    pub backend_roots: Option<Roots>,
     /// Where the credentials are by which clusters are checked, a file for each that has some.
     pub credentials_dir: Option<PathBuf>,
     /// How long connections are still accepted after the shutdown began, so that load balancers notice it.
@@ -112,6 +116,7 @@ impl Default for Settings {
             write_timeout: Duration::from_mins(1),
             shards: 1,
             health: HealthChecks::default(),
+            backend_roots: None,
             credentials_dir: None,
             drain_delay: Duration::from_secs(5),
             drain_timeout: Duration::from_mins(2),

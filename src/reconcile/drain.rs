@@ -4,13 +4,12 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::StreamExt as _;
-use http::HeaderValue;
 use jiff::Timestamp;
 use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::Time};
 use kube::ResourceExt;
 
 use super::{
-    admin::{self, AT_ONCE, AdminPort, has_ended},
+    admin::{self, AT_ONCE, Access, AdminPort, has_ended},
     context::{Context, whole_second},
     error::Error,
     events::gateways_of,
@@ -140,7 +139,7 @@ pub(super) async fn ask_proxies(
     }) {
         let is_theirs = gateway::selects(group.spec.groups.as_ref(), of_group, labels.as_ref());
         let pods = Pod::labelled(&context.index, namespace, PROXY_GROUP, &group.name_any());
-        let token = if pods.is_empty() { None } else { admin::token(context, namespace, &group).await? };
+        let access = admin::access(context, namespace, &group, &pods).await?;
         for pod in pods.into_iter().filter(|pod| !has_ended(pod)) {
             let Some(port) = AdminPort::of(&pod) else { continue };
             let began = began(&pod).filter(|began| served.is_none_or(|served| *began > served));
@@ -148,11 +147,11 @@ pub(super) async fn ask_proxies(
             look.proxies.insert(pod.name_any());
             // One that was out of its Service for so long, and does not answer, has no query that is not given up.
             let matters = away(&pod, now) < abandonment;
-            asked.push((pod.name_any(), port, token.clone(), (matters, is_theirs)));
+            asked.push((pod.name_any(), port, access.clone(), (matters, is_theirs)));
         }
     }
-    let reports = futures::stream::iter(asked).map(|(pod, port, token, terms)| async move {
-        let report = ask_proxy(context, &port, token).await;
+    let reports = futures::stream::iter(asked).map(|(pod, port, access, terms)| async move {
+        let report = ask_proxy(context, &port, access).await;
         (pod, terms, report)
     });
     let mut reports = reports.buffer_unordered(AT_ONCE);
@@ -173,8 +172,8 @@ fn began(pod: &Pod) -> Option<Timestamp> {
     Some(container.state.as_ref()?.running.as_ref()?.started_at.as_ref()?.0)
 }
 
-async fn ask_proxy(context: &Context, port: &AdminPort, token: Option<HeaderValue>) -> Result<LiveReport, String> {
-    let body = port.get(context, token, "/v1/queries").await?;
+async fn ask_proxy(context: &Context, port: &AdminPort, access: Access) -> Result<LiveReport, String> {
+    let body = port.get(context, access, "/v1/queries").await?;
     serde_json::from_slice(&body).map_err(|_| "its report cannot be read; is it of another version?".to_owned())
 }
 

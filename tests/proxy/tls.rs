@@ -16,8 +16,8 @@ use rustls::{
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
-
-use warren::proxy::Settings;
+use tokio_util::sync::CancellationToken;
+use warren::proxy::{Roots, Settings};
 
 use crate::gateway::{Gateway, body, settings};
 
@@ -173,7 +173,9 @@ async fn credentials_are_sent_with_the_proxys_own_questions_to_their_cluster_alo
         "routing": {"default": {"group": "adhoc"}},
         "certificates": {"its": ca, "other": other_ca},
     });
-    let settings = Settings { credentials_dir: Some(directory.clone()), ..settings() };
+    let mut settings = Settings { credentials_dir: Some(directory.clone()), ..settings() };
+    // With each check of a healthy cluster its queries are counted.
+    settings.health.interval = std::time::Duration::from_millis(20);
     let gateway = Gateway::with(settings, Some(table)).await;
     let of = |requests: &Requests, path: &str| -> Vec<HeaderMap> {
         let requests = requests.lock().unwrap();
@@ -196,4 +198,39 @@ async fn credentials_are_sent_with_the_proxys_own_questions_to_their_cluster_alo
     let infos = of(&first, "/v1/info");
     assert!(infos.iter().all(|headers| !headers.contains_key("authorization")), "what clients ask is theirs");
     std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[tokio::test]
+async fn a_ca_of_the_proxys_own_counts_besides_those_of_the_table_and_is_replaced_without_a_restart() {
+    let [(ca, url), (own_ca, own), (next_ca, next)] = [coordinator().await, coordinator().await, coordinator().await];
+    let file = std::env::temp_dir().join(format!("warren-backend-ca-{}", std::process::id()));
+    std::fs::write(&file, "").unwrap();
+    let fault = Roots::read(file.clone()).unwrap_err().to_string();
+    assert!(fault.contains("it holds no certificate in PEM"), "{fault}");
+    std::fs::write(&file, own_ca).unwrap();
+    let roots = Roots::read(file.clone()).unwrap();
+    let table = json!({
+        "groups": [{"name": "adhoc", "clusters": [
+            {"name": "blue", "url": url, "ca": "its"},
+            {"name": "green", "url": own},
+            {"name": "gold", "url": own, "ca": "its"},
+            {"name": "red", "url": next},
+        ]}],
+        "routing": {"default": {"group": "adhoc"}},
+        "certificates": {"its": ca},
+    });
+    let settings = Settings { backend_roots: Some(roots.clone()), ..settings() };
+    let gateway = Gateway::with(settings, Some(table)).await;
+    for trusted in ["blue", "green", "gold"] {
+        gateway.healthy(trusted).await;
+    }
+    let red = gateway.unhealthy("red").await;
+    assert!(red.contains("UnknownIssuer"), "{red}");
+    std::fs::write(&file, next_ca).unwrap();
+    let over = CancellationToken::new();
+    let following = tokio::spawn(roots.follow(over.clone()));
+    gateway.healthy("red").await;
+    over.cancel();
+    following.await.unwrap();
+    std::fs::remove_file(file).unwrap();
 }
