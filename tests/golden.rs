@@ -279,7 +279,8 @@ template:
       timeouts: {statement: 45s}
     env: [{name: OTEL_EXPORTER_OTLP_ENDPOINT, value: "http://collector:4318"},
       {name: OTEL_EXPORTER_OTLP_HEADERS, secretKeyRef: {name: collector, key: headers}}]
-    security: {tls: {client: {secretRef: {name: edge-tls}, clientAuth: {caSecretRef: {name: clients, key: roots.pem}}}}}
+    security: {tls: {client: {secretRef: {name: edge-tls}, clientAuth: {caSecretRef: {name: clients, key: roots.pem}}},
+      backend: {caSecretRef: {name: corporate}}, admin: {enabled: true}}}
 "#,
             "{listeners: [{name: etl, port: 8082}, {name: bi, port: 8081, source: superset, clientTags: [slow]}]}",
         ),
@@ -369,7 +370,12 @@ spec:
   - {name: onprem, url: 'https://trino.example.org:8443', weight: 0, clientUrl: 'https://trino.example.org', caSecretRef: {name: ca}}
   - {name: no-secret, url: 'https://other.example.org', caSecretRef: {name: gone}}
   - {name: plain, url: 'http://10.0.0.7:8080'}
+  - {name: rests, url: 'https://rests.example.org', serving: Drained, credentialsSecretRef: {name: rests}}
   template: {spec: {version: '476'}}
+status:
+  external:
+  - {name: plain, url: 'http://10.0.0.7:8080', phase: Active, since: '2026-01-01T00:00:00Z'}
+  - {name: removed, url: 'https://removed.example.org', phase: Active, since: '2026-01-01T00:00:00Z'}
 ",
     );
     let clusters: Vec<TrinoCluster> = [
@@ -385,6 +391,7 @@ spec:
     let input = GroupInput {
         group: &adhoc,
         clusters: clusters.iter().collect(),
+        external: warren::desired::external_clusters(&adhoc),
         certificates: BTreeMap::from([("onprem".to_owned(), "-----BEGIN CERTIFICATE-----\n…\n".to_owned())]),
         event_tokens: BTreeMap::from([("plain".to_owned(), "ab".repeat(32))]),
     };

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     cluster::{ClusterPhase, TrinoClusterSpec},
-    gateway::ADDRESS_RULE,
+    external::{ExternalCluster, ExternalClusterStatus},
     pod::{SECRET_NAME_RULE, TemplateMetadata},
     rollout::{CanaryStatus, Rollout},
 };
@@ -62,7 +62,9 @@ pub struct TrinoClusterGroupSpec {
     /// How clusters are replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollout: Option<Rollout>,
-    /// Clusters that Warren did not make and only routes to.
+    /// Clusters that Warren did not make, and only routes to: it checks them, and never changes them. An entry that is
+    /// removed takes no new queries, and stays in `status.external` until those that it has ended, or until
+    /// `rollout.drainTimeout` is over.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub external: Vec<ExternalCluster>,
@@ -98,8 +100,8 @@ pub struct HealthCheck {
     #[schemars(length(min = 1, max = 4096))]
     #[x_kube(validation = Rule::new("!self.matches(';[[:space:]]*$') && self.matches('[^[:space:]]')").message("spec.healthCheck.sql must be one statement, such as SELECT 1, without a semicolon at its end"))]
     pub sql: String,
-    /// The user that runs it, for example `warren-health`; at clusters with `authentication` it is Warren's own. No password is sent to
-    /// others: one that asks for it is unhealthy.
+    /// The user that runs it, for example `warren-health`; at clusters with `authentication` it is Warren's own, and at an entry of
+    /// `external` with `credentialsSecretRef` the one of that. No password is sent to others: one that asks for it is unhealthy.
     #[schemars(length(min = 1, max = 128))]
     #[x_kube(validation = Rule::new("self.matches('^[!-~]+$')").message("spec.healthCheck.user must be the name of a user: visible ASCII characters"))]
     pub user: String,
@@ -112,35 +114,6 @@ pub struct HealthCheck {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 60))]
     pub timeout_seconds: Option<i32>,
-}
-
-/// A cluster that Warren only routes to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
-#[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new("!has(self.caSecretRef) || self.url.startsWith('https://')").message("spec.external: caSecretRef is for https URLs; use https:// or remove caSecretRef"))]
-pub struct ExternalCluster {
-    /// Name of the cluster, unique among all clusters behind a gateway; it stands in the URLs of its queries.
-    #[schemars(length(min = 1, max = 63))]
-    #[x_kube(validation = Rule::new("self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')").message("spec.external: name must be 1 to 63 characters of a-z, 0-9 and '-', and neither begin nor end with '-'"))]
-    pub name: String,
-    /// Address of the coordinator, `http://host:port` or `https://host:port`. It must process forwarded headers
-    /// (`http-server.process-forwarded=true`).
-    #[schemars(length(min = 1, max = 300))]
-    #[x_kube(validation = Rule::new(ADDRESS_RULE).message("spec.external: url must be http://host[:port] or https://host[:port], with a port from 1 to 65535 and nothing after it, not even a slash"))]
-    pub url: String,
-    /// Where clients reach the coordinator themselves, as `url`: for a gateway whose `proxyMode` is `ProxyFirstCall`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 300))]
-    #[x_kube(validation = Rule::new(ADDRESS_RULE).message("spec.external: clientUrl must be http://host[:port] or https://host[:port], with a port from 1 to 65535 and nothing after it, not even a slash"))]
-    pub client_url: Option<String>,
-    /// Its share of new queries beside the other clusters, 0 to 1000, for the strategies that look at it; 0: it takes no
-    /// new query, and the running ones go on. Default: 1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 1000))]
-    pub weight: Option<i32>,
-    /// The CA certificate that the coordinator's certificate chains up to. Default: the public roots.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ca_secret_ref: Option<SecretKeyReference>,
 }
 
 /// A key of a Secret in the same namespace.
@@ -209,6 +182,10 @@ pub struct TrinoClusterGroupStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub clusters: Vec<ClusterSummary>,
+    /// The clusters of `spec.external`, and those that were removed from it and still have queries.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub external: Vec<ExternalClusterStatus>,
     /// `Ready`, `Reconciling` and `Stalled`, as kstatus reads them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]

@@ -8,6 +8,7 @@ mod catalog;
 mod cluster;
 mod conditions;
 mod draining;
+mod external;
 mod files;
 mod gateway;
 mod group;
@@ -39,6 +40,7 @@ pub use cluster::{
 };
 pub use conditions::{CONFIG_ACCEPTED, ConditionType, Conditions, READY, RECONCILING, STALLED};
 pub use draining::{DrainStatus, OldestQuery};
+pub use external::{ExternalCluster, ExternalClusterStatus, ExternalPhase, ExternalServing};
 pub use files::{
     AccessControl, ExtraFile, FileSource, Files, GroupProvider, KeyReference, Nodes, Opa, PasswordAuthenticator,
     PluginFile, ResourceGroups, SecretValue, SessionProperties,
@@ -48,7 +50,7 @@ pub use gateway::{
     TrinoGatewayStatus,
 };
 pub use group::{
-    ClusterSummary, ClusterTemplate, ExternalCluster, HealthCheck, SecretKeyReference, Strategy, TrinoClusterGroup,
+    ClusterSummary, ClusterTemplate, HealthCheck, SecretKeyReference, Strategy, TrinoClusterGroup,
     TrinoClusterGroupSpec, TrinoClusterGroupStatus,
 };
 pub use plugin::Plugin;
@@ -59,8 +61,9 @@ pub use proxy_group::{
     SecretReference, ServiceType, Variable, VariableSource,
 };
 pub use proxy_template::{
-    ConfigUpdate, EvenlySpread, ProbeTiming, ProxyOverlay, ProxyPorts, ProxyProbes, ProxyRollout, ProxyServer,
-    ProxyUpdateStrategy, ProxyVolume, SchedulePolicy, SchedulePolicyType, SpreadTopology, Topology, WhenUnsatisfiable,
+    AdminTls, BackendTls, ConfigUpdate, EvenlySpread, ProbeTiming, ProxyOverlay, ProxyPorts, ProxyProbes, ProxyRollout,
+    ProxyServer, ProxyUpdateStrategy, ProxyVolume, SchedulePolicy, SchedulePolicyType, SpreadTopology, Topology,
+    WhenUnsatisfiable,
 };
 pub use rollout::{Canary, CanaryBaseline, CanarySample, CanaryStage, CanaryStatus, CanaryStep, Rollout};
 pub use routing::{

@@ -15,8 +15,10 @@ use super::{
         annotations_schema,
     },
     proxy_template::{
-        ProxyOverlay, ProxyProbes, ProxyRollout, ProxyServer, ProxyUpdateStrategy, ProxyVolume, SchedulePolicy,
+        AdminTls, BackendTls, ProxyOverlay, ProxyProbes, ProxyRollout, ProxyServer, ProxyUpdateStrategy, ProxyVolume,
+        SchedulePolicy,
     },
+    tls::CertificateStatus,
 };
 
 /// The proxies of a gateway: clients connect to them, and any of them serves any request of any query.
@@ -265,6 +267,12 @@ pub struct ProxyTls {
     /// a second ProxyGroup and move the clients, if they must not notice. Default: plain HTTP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<ClientTls>,
+    /// What the proxies trust of coordinators that speak https, besides what the routing table says of each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backend: Option<BackendTls>,
+    /// TLS of the admin port: for the operator, probes, and whoever reads metrics. Default: plain HTTP.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin: Option<AdminTls>,
 }
 
 /// TLS to clients.
@@ -332,6 +340,9 @@ pub struct ProxyGroupStatus {
     /// operator was upgraded since. Set `template.spec.image` to move to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub update_available: Option<String>,
+    /// The certificate of the admin port, where that speaks HTTPS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin_certificate: Option<CertificateStatus>,
     /// Digest of `template.spec.config`; none where that is unset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_hash: Option<String>,

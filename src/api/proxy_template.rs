@@ -5,6 +5,28 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::group::SecretKeyReference;
+
+/// What the proxies trust of coordinators that speak https.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BackendTls {
+    /// CA certificates in PEM that all coordinators' certificates may chain up to, besides the CA of each cluster (Warren's own, or
+    /// `caSecretRef` of an external one) and, for one without, the operating system's roots. Names are always checked. Renewed
+    /// ones restart nothing; another Secret replaces the proxies one by one.
+    pub ca_secret_ref: SecretKeyReference,
+}
+
+/// TLS of the admin port.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AdminTls {
+    /// Whether the admin port speaks HTTPS alone, by a certificate of Warren's own CA in the Secret `<name>-proxy-admin-tls`, which is
+    /// renewed without a restart. A change replaces the proxies one by one. Default: `false`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+}
+
 /// How many proxies are replaced at one time.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
@@ -96,12 +118,13 @@ pub struct ProxyServer {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("(has(self.client) ? self.client : 8080) != (has(self.admin) ? self.admin : 9090)").message("spec.template.spec.server.ports: client and admin must be two ports"))]
+#[x_kube(validation = Rule::new("!(has(self.client) && self.client == 9091) && !(has(self.admin) && self.admin == 9091)").message("spec.template.spec.server.ports: port 9091 is the proxies' own for events of coordinators; choose another"))]
 pub struct ProxyPorts {
-    /// For clients, 1024 to 65535. Default: 8080.
+    /// For clients, 1024 to 65535, but not 9091 (events of coordinators). Default: 8080.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1024, max = 65535))]
     pub client: Option<i32>,
-    /// For probes, metrics and administration, 1024 to 65535; no Service leads to it. Default: 9090.
+    /// For probes, metrics and administration, 1024 to 65535, but not 9091; no Service leads to it. Default: 9090.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1024, max = 65535))]
     pub admin: Option<i32>,

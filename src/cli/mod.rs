@@ -6,6 +6,7 @@ mod operator;
 mod probe;
 mod proxy;
 mod route;
+mod signals;
 mod traces;
 mod tuning;
 mod units;

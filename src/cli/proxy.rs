@@ -12,22 +12,19 @@ use std::{
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-    sync::oneshot,
-    task::JoinSet,
-};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Failure, traces,
+    Failure,
+    signals::Signals,
+    traces,
     tuning::{Standing, Tuner},
     units::{parse_duration, parse_header_size, parse_listener, parse_size},
 };
 use crate::{
     follow::{self, ConfigMapSource, Listen, Publisher, Standalone},
-    proxy::{Door, Proxy, Settings, Shard, Tls, TlsFiles},
+    proxy::{Door, Proxy, Roots, Settings, Shard, Tls, TlsFiles},
     routing::Router,
     telemetry::{self, Admin, Exporter, Lines, Metrics, Token, Traces, admin},
 };
@@ -77,6 +74,17 @@ pub(super) struct Arguments {
     /// CA that clients' certificates must chain up to; clients without one are refused.
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_client_ca: Option<PathBuf>,
+    /// Certificate of the admin port, in PEM, with those between it and its CA: it then speaks HTTPS alone. Read again when it
+    /// changes.
+    #[arg(long, value_name = "FILE", requires = "admin_tls_key")]
+    admin_tls_cert: Option<PathBuf>,
+    /// Private key of --admin-tls-cert, in PEM.
+    #[arg(long, value_name = "FILE", requires = "admin_tls_cert")]
+    admin_tls_key: Option<PathBuf>,
+    /// CA certificates, in PEM, by which coordinators that speak https are trusted, besides those of the routing table. Read
+    /// again when it changes.
+    #[arg(long, value_name = "FILE")]
+    backend_ca: Option<PathBuf>,
     /// A further address for clients, under a name that routing rules may ask for; may be repeated. It wins over that of
     /// the same name in `listeners` of --config.
     #[arg(long, value_name = "NAME=ADDR", value_parser = parse_listener)]
@@ -147,7 +155,8 @@ async fn serve(arguments: Arguments) -> Result<(), Failure> {
     let further = further(&arguments, standalone.as_ref());
     let (client, admin_address) = addresses(&arguments, standalone);
     let (settings, tuner) = tuned(&arguments).map_err(Failure::Usage)?;
-    let tls = tls(&arguments).map_err(Failure::Usage)?;
+    let roots = settings.backend_roots.clone();
+    let (tls, admin_tls) = (tls(&arguments).map_err(Failure::Usage)?, admin_tls(&arguments).map_err(Failure::Usage)?);
     let mut doors = doors(client, &further, tls.as_ref(), settings.shards)?;
     if let Some(events) = arguments.listen_events {
         for (doors, door) in doors.iter_mut().zip(open_doors(events, "--listen-events", settings.shards)?) {
@@ -167,7 +176,10 @@ async fn serve(arguments: Arguments) -> Result<(), Failure> {
     let (traces, exporter) = traces(&arguments.traces, &mut metrics).map_err(Failure::Usage)?.unzip();
     let proxy = Proxy::traced(settings, metrics.registry(), access, traces);
     let standing = tuner.as_ref().map(Tuner::standing);
-    let admin = admin_of(&proxy, metrics, standing, arguments.credentials_dir.clone());
+    let mut admin = admin_of(&proxy, metrics, standing, arguments.credentials_dir.clone());
+    if let Some(tls) = admin_tls.clone() {
+        admin = admin.secured(move || tls.config_of_http1());
+    }
     let refusals = proxy.clone();
     let (publisher, tables) = follow::channel(move |_| refusals.table_refused());
 
@@ -187,15 +199,18 @@ async fn serve(arguments: Arguments) -> Result<(), Failure> {
     let overseer = proxy.clone();
     let over = done.clone();
     tasks.spawn(async move { overseer.oversee(tables, over).await });
-    if let Some(tls) = tls {
+    for tls in tls.into_iter().chain(admin_tls) {
         tasks.spawn(tls.follow(done.clone()));
+    }
+    if let Some(roots) = roots {
+        tasks.spawn(roots.follow(done.clone()));
     }
     if let Some(tuner) = tuner {
         tasks.spawn(tuner.follow(proxy.clone(), done.clone()));
     }
     let mut signals = Signals::new().map_err(Failure::Runtime)?;
     let shards = start_shards(&proxy, doors, &stop).map_err(Failure::Runtime)?;
-    run_to_the_end(shards, &mut signals, &stop).await;
+    signals.run_to_the_end(shards, &stop).await;
     done.cancel();
     while tasks.join_next().await.is_some() {}
     tracing::info!("done");
@@ -204,7 +219,7 @@ async fn serve(arguments: Arguments) -> Result<(), Failure> {
 
 /// The settings to start with, and who follows their document.
 fn tuned(arguments: &Arguments) -> anyhow::Result<(Settings, Option<Tuner>)> {
-    let settings = settings(arguments);
+    let settings = settings(arguments)?;
     let Some(file) = arguments.settings.clone() else { return Ok((settings, None)) };
     // In Kubernetes a proxy that does not start helps nobody: the operator has checked the document, and is told.
     let waits = arguments.source.config.is_some();
@@ -212,18 +227,20 @@ fn tuned(arguments: &Arguments) -> anyhow::Result<(Settings, Option<Tuner>)> {
     Ok((tuner.settings(), Some(tuner)))
 }
 
-fn settings(arguments: &Arguments) -> Settings {
+fn settings(arguments: &Arguments) -> anyhow::Result<Settings> {
     let cores = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let backend_roots = arguments.backend_ca.clone().map(Roots::read).transpose().context("--backend-ca")?;
     let default = Settings::default();
-    Settings {
+    Ok(Settings {
         drain_delay: arguments.drain_delay,
         drain_timeout: arguments.drain_timeout,
         max_statement_kept: arguments.max_statement_kept,
         max_header_bytes: arguments.max_header_bytes,
         max_headers: arguments.max_headers.into(),
         shards: arguments.threads.map_or_else(cores, NonZeroUsize::get),
+        backend_roots,
         ..default
-    }
+    })
 }
 
 fn tls(arguments: &Arguments) -> anyhow::Result<Option<Tls>> {
@@ -232,6 +249,14 @@ fn tls(arguments: &Arguments) -> anyhow::Result<Option<Tls>> {
     };
     let files = TlsFiles { certificate, key, client_ca: arguments.tls_client_ca.clone() };
     Ok(Some(Tls::read(files).context("TLS for clients cannot be set up")?))
+}
+
+fn admin_tls(arguments: &Arguments) -> anyhow::Result<Option<Tls>> {
+    let (Some(certificate), Some(key)) = (arguments.admin_tls_cert.clone(), arguments.admin_tls_key.clone()) else {
+        return Ok(None);
+    };
+    let files = TlsFiles { certificate, key, client_ca: None };
+    Ok(Some(Tls::read(files).context("TLS of the admin port cannot be set up")?))
 }
 
 /// The doors of each shard.
@@ -303,23 +328,6 @@ fn start_shards(
     doors.into_iter().enumerate().map(start).collect()
 }
 
-async fn run_to_the_end(shards: Vec<oneshot::Receiver<()>>, signals: &mut Signals, stop: &CancellationToken) {
-    let mut serving = std::pin::pin!(async {
-        for shard in shards {
-            let _: Result<(), oneshot::error::RecvError> = shard.await;
-        }
-    });
-    tokio::select! {
-        () = &mut serving => return,
-        signal = signals.next() => tracing::info!(signal, "shutting down"),
-    }
-    stop.cancel();
-    tokio::select! {
-        () = &mut serving => {}
-        signal = signals.next() => tracing::warn!(signal, "a second signal: running requests are cut"),
-    }
-}
-
 async fn open(arguments: &Arguments) -> Result<Followed, Failure> {
     let usage = |error: follow::Error| Failure::Usage(error.into());
     if let Some(file) = &arguments.source.config {
@@ -377,24 +385,4 @@ fn admin_of(proxy: &Proxy, metrics: Metrics, settings: Option<Standing>, credent
         .action("/v1/drain", move |_| Ok(drain.set_aside(true)))
         .action("/v1/undrain", move |_| Ok(undrain.set_aside(false)))
         .action("/v1/explain", move |sent| explain.explain(sent))
-}
-
-/// The signals that ask for an end.
-struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn new() -> anyhow::Result<Self> {
-        let listen = |kind| signal(kind).context("signals cannot be listened to");
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
-    }
 }

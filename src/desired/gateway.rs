@@ -19,8 +19,8 @@ use super::{
 };
 use crate::{
     api::{
-        self, GroupSelection, Properties, ProxyGroupSpec, ServingIntent, TrinoCluster, TrinoClusterGroup,
-        TrinoGatewaySpec,
+        self, ExternalCluster, ExternalServing, GroupSelection, Properties, ProxyGroupSpec, ServingIntent,
+        TrinoCluster, TrinoClusterGroup, TrinoGatewaySpec,
     },
     routing::{
         Canary, Cluster, Group, HealthCheck, Listener, ProxyMode, ROUTING_TABLE_FORMAT, RoutingTable, Serving,
@@ -35,6 +35,8 @@ pub struct GroupInput<'a> {
     pub group: &'a TrinoClusterGroup,
     /// Its clusters that are not being deleted, oldest first.
     pub clusters: Vec<&'a TrinoCluster>,
+    /// Those that Warren only routes to, also those that were removed and still have queries.
+    pub external: Vec<ExternalCluster>,
     /// CA certificates in PEM by the name of the external cluster.
     pub certificates: BTreeMap<String, String>,
     /// SHA-256 of the tokens by which external clusters tell of their queries, by the name of the cluster.
@@ -111,13 +113,8 @@ fn group_entry(namespace: &str, input: &GroupInput<'_>, certificates: &mut BTree
     let made = input.clusters.iter();
     let made = made.filter_map(|cluster| made_cluster(namespace, cluster, share(cluster) != Some(0), certificates));
     let made: Vec<_> = made.collect();
-    let external: Vec<_> = input
-        .group
-        .spec
-        .external
-        .iter()
-        .filter_map(|external| external_cluster(external, input, certificates))
-        .collect();
+    let external = input.external.iter().filter_map(|external| external_cluster(external, input, certificates));
+    let external: Vec<_> = external.collect();
     Group {
         name: input.group.metadata.name.clone().unwrap_or_default(),
         strategy: match input.group.spec.strategy.unwrap_or_default() {
@@ -202,7 +199,7 @@ fn remember(pem: &str, certificates: &mut BTreeMap<String, String>) -> String {
 
 /// An external cluster whose certificate is missing is left out: to trust anyone in its stead would be worse.
 fn external_cluster(
-    external: &api::ExternalCluster,
+    external: &ExternalCluster,
     input: &GroupInput<'_>,
     certificates: &mut BTreeMap<String, String>,
 ) -> Option<Cluster> {
@@ -215,7 +212,11 @@ fn external_cluster(
     let weight = external.weight.map_or(1, |weight| u32::try_from(weight).unwrap_or(0));
     let (url, client_url) = (external.url.clone(), external.client_url.clone());
     let event_token = input.event_tokens.get(&external.name).cloned();
-    let (serving, own_credential) = (Serving::Active, false);
+    let serving = match external.serving.unwrap_or_default() {
+        ExternalServing::Active => Serving::Active,
+        ExternalServing::Drained => Serving::Draining,
+    };
+    let own_credential = external.credentials_secret_ref.is_some();
     Some(Cluster { name, url, client_url, weight, serving, ca, event_token, own_credential })
 }
 

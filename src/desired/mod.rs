@@ -17,6 +17,7 @@ pub mod proxy_group;
 mod canary;
 mod drain;
 mod duration;
+mod external;
 mod image;
 mod metadata;
 mod narrow;
@@ -32,6 +33,9 @@ pub const CA_KEY: &str = "ca.crt";
 pub use canary::{CanaryTerms, canary_terms};
 pub use drain::{DrainTerms, drain_terms};
 pub use duration::{InvalidDuration, InvalidField, parse_duration};
+pub use external::{
+    InvalidCredentials, authorization, external_clusters, external_drain_terms, removed, with_credentials,
+};
 pub use narrow::narrowed;
 pub use quantity::{InvalidQuantity, bytes, same_quantity};
 pub(crate) use revision::digest;

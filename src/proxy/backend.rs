@@ -19,11 +19,12 @@ use tokio::{
 use super::{
     Settings, Shard,
     chains::Chains,
-    connector::{self, Connector},
+    connector::{self, Connector, Trusted},
     health::Health,
     outside::Outside,
     pool::Pool,
     rewrite::Lead,
+    roots::Roots,
     tally::Tally,
 };
 use crate::{
@@ -45,15 +46,18 @@ pub(super) struct Origin {
 #[derive(Debug)]
 struct Link {
     ca: Option<String>,
+    further: Option<Arc<String>>,
     pool: Result<Arc<Pool>, connector::Error>,
 }
 
 impl Link {
     fn new(Origin { address, ca }: Origin, settings: &Settings) -> Self {
         let secure = *address.scheme() == Scheme::HTTPS;
-        let connector = Connector::new(secure, ca.as_deref(), settings.connect_timeout);
+        let further = settings.backend_roots.as_ref().map(Roots::pem);
+        let trusted = Trusted { ca: ca.as_deref(), further: further.as_ref().map(|pem| pem.as_str()) };
+        let connector = Connector::new(secure, trusted, settings.connect_timeout);
         let pool = connector.map(|connector| Pool::new(connector, uri(&address), settings.shards + 1));
-        Self { ca, pool }
+        Self { ca, further, pool }
     }
 }
 
@@ -149,6 +153,15 @@ impl Backend {
         if self.link.load().ca != origin.ca {
             self.link.store(Arc::new(Link::new(origin, settings)));
             self.health.recheck.notify_one();
+        }
+    }
+
+    /// Trusts what the proxy itself trusts now.
+    pub(super) fn renew_trust(&self, settings: &Settings) {
+        let link = self.link.load();
+        if link.further != settings.backend_roots.as_ref().map(Roots::pem) {
+            let origin = Origin { address: self.address.clone(), ca: link.ca.clone() };
+            self.link.store(Arc::new(Link::new(origin, settings)));
         }
     }
 

@@ -84,6 +84,7 @@ pub(super) async fn watch(backend: Arc<Backend>, live: LiveSettings, teller: Tel
     loop {
         let settings = live.load_full();
         let checks = &settings.health;
+        backend.renew_trust(&settings);
         let result = tokio::select! {
             () = shutdown.cancelled() => return,
             result = tokio::time::timeout(checks.timeout, check(&backend, &settings)) => {
@@ -166,7 +167,11 @@ pub(super) async fn ask(
     if headers.contains_key(USER)
         && let Some(credential) = backend.credential()
     {
-        headers.insert(USER, credential.user());
+        match credential.user() {
+            Some(user) => headers.insert(USER, user),
+            // Trino takes who it is from the credential; to name another would be to act for him.
+            None => headers.remove(USER),
+        };
         headers.insert(AUTHORIZATION, credential.authorization());
         // Trino looks at a password only where it is told that it was not shown to everybody (470 and 476).
         outside = outside.map(Outside::by_https);

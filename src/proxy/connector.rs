@@ -9,7 +9,7 @@ use std::{
 };
 
 use http::Uri;
-use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, MaybeHttpsStream};
+use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::{client::legacy::connect::HttpConnector, rt::TokioIo};
 use rustls::{
     ClientConfig, RootCertStore,
@@ -36,6 +36,15 @@ pub(super) enum Error {
     Setup(String),
 }
 
+/// What `https` coordinators are trusted by, in PEM.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Trusted<'a> {
+    /// The cluster's own CA; none: the operating system's roots.
+    pub ca: Option<&'a str>,
+    /// A CA that counts besides.
+    pub further: Option<&'a str>,
+}
+
 /// Opens connections; one that is not there within the deadline has failed.
 #[derive(Clone)]
 pub(super) struct Connector {
@@ -50,11 +59,11 @@ impl fmt::Debug for Connector {
 }
 
 impl Connector {
-    /// A connector that trusts `ca` (PEM) for `https`, or the operating system's roots when there is none.
+    /// A connector that trusts those for `https`.
     ///
     /// # Errors
     /// When `secure` is set and no certificate can be trusted.
-    pub(super) fn new(secure: bool, ca: Option<&str>, deadline: Duration) -> Result<Self, Error> {
+    pub(super) fn new(secure: bool, trusted: Trusted<'_>, deadline: Duration) -> Result<Self, Error> {
         let mut http = HttpConnector::new();
         http.enforce_http(false);
         http.set_nodelay(true);
@@ -62,11 +71,11 @@ impl Connector {
         http.set_keepalive(Some(KEEPALIVE));
         http.set_keepalive_interval(Some(KEEPALIVE));
         http.set_keepalive_retries(Some(3));
-        let config = match ca {
-            Some(ca) if secure => Arc::new(trusting(ca)?),
-            None if secure => system_roots()?,
+        let config = match trusted.ca {
             // Never asked for: the address is plain http.
-            _ => Arc::new(builder()?.with_root_certificates(RootCertStore::empty()).with_no_client_auth()),
+            _ if !secure => Arc::new(builder()?.with_root_certificates(RootCertStore::empty()).with_no_client_auth()),
+            None if trusted.further.is_none() => system_config()?,
+            _ => Arc::new(trusting(trusted)?),
         };
         Ok(Self { inner: HttpsConnector::from((http, config)), deadline })
     }
@@ -79,26 +88,41 @@ fn builder() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier
         .map_err(|error| Error::Setup(error.to_string()))
 }
 
-fn trusting(ca: &str) -> Result<ClientConfig, Error> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(ca.as_bytes()) {
-        let certificate = certificate.map_err(|error| Error::Ca(error.to_string()))?;
-        roots.add(certificate).map_err(|error| Error::Ca(error.to_string()))?;
-    }
-    if roots.is_empty() {
-        return Err(Error::Ca("it holds no certificate".to_owned()));
+fn trusting(Trusted { ca, further }: Trusted<'_>) -> Result<ClientConfig, Error> {
+    let mut roots = match ca {
+        Some(_) => RootCertStore::empty(),
+        // With a further CA, an operating system without roots is as good as any.
+        None => system_roots().unwrap_or_else(|_| RootCertStore::empty()),
+    };
+    for pem in ca.into_iter().chain(further) {
+        let before = roots.len();
+        for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+            let certificate = certificate.map_err(|error| Error::Ca(error.to_string()))?;
+            roots.add(certificate).map_err(|error| Error::Ca(error.to_string()))?;
+        }
+        if roots.len() == before {
+            return Err(Error::Ca("it holds no certificate".to_owned()));
+        }
     }
     Ok(builder()?.with_root_certificates(roots).with_no_client_auth())
 }
 
 /// The roots are read once: there may be hundreds of them, and as many clusters.
-fn system_roots() -> Result<Arc<ClientConfig>, Error> {
-    static ROOTS: OnceLock<Result<Arc<ClientConfig>, Error>> = OnceLock::new();
-    let read = || {
-        let builder = builder()?.with_native_roots().map_err(|error| Error::NoRoots(error.to_string()))?;
-        Ok(Arc::new(builder.with_no_client_auth()))
-    };
-    ROOTS.get_or_init(read).clone()
+fn system_config() -> Result<Arc<ClientConfig>, Error> {
+    static CONFIG: OnceLock<Result<Arc<ClientConfig>, Error>> = OnceLock::new();
+    let make = || Ok(Arc::new(builder()?.with_root_certificates(system_roots()?).with_no_client_auth()));
+    CONFIG.get_or_init(make).clone()
+}
+
+fn system_roots() -> Result<RootCertStore, Error> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    let (taken, _) = roots.add_parsable_certificates(found.certs);
+    if taken == 0 {
+        let first = found.errors.first().map_or_else(|| "there are none".to_owned(), ToString::to_string);
+        return Err(Error::NoRoots(first));
+    }
+    Ok(roots)
 }
 
 impl Service<Uri> for Connector {

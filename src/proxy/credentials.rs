@@ -20,7 +20,8 @@ pub(super) type Known = HashMap<String, Credential>;
 /// Gives each cluster its own.
 pub(super) fn hand_out(known: &Known, fleet: &Fleet) {
     for backend in fleet.backends() {
-        backend.set_credential(known.get(&Credential::file_name(&backend.name)));
+        let own = known.get(&Credential::file_name(&backend.name));
+        backend.set_credential(own.filter(|own| own.is_for(backend.address())));
     }
 }
 

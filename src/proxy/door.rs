@@ -138,6 +138,13 @@ impl Tls {
         self.config.load_full()
     }
 
+    /// The same for a server that knows HTTP/1.1 alone.
+    pub fn config_of_http1(&self) -> Arc<ServerConfig> {
+        let mut config = ServerConfig::clone(&self.config());
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Arc::new(config)
+    }
+
     /// Reads the files again whenever they change, until `shutdown`: new connections get the new certificate, open ones
     /// go on. Files that cannot be used are told of, and the last good ones stay in force.
     pub async fn follow(self, shutdown: CancellationToken) {

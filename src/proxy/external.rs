@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::{
     Settings, Shard,
     body::RequestBody,
-    connector::Connector,
+    connector::{Connector, Trusted},
     error::Cause,
     exchange::Head,
     fields::Fields,
@@ -80,7 +80,7 @@ impl External {
         }
         let uri: Uri = definition.url.parse().unwrap_or_default();
         let secure = uri.scheme() == Some(&http::uri::Scheme::HTTPS);
-        let connector = Connector::new(secure, None, settings.connect_timeout);
+        let connector = Connector::new(secure, Trusted::default(), settings.connect_timeout);
         let pool = connector.map(|connector| Pool::new(connector, uri.clone(), settings.shards));
         if let Err(error) = &pool {
             tracing::error!(%error, "the external router cannot be connected to");

@@ -68,7 +68,7 @@ impl fmt::Display for QueryFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Status(StatusCode::UNAUTHORIZED) => {
-                f.write_str("was answered 401 Unauthorized: its user needs a password, and none is sent")
+                f.write_str("was answered 401 Unauthorized: it asks for credentials, and was sent none that it takes")
             }
             Self::Status(status) => write!(f, "was answered {status}"),
             Self::NotAPage => f.write_str("was answered with something else than a page of results"),

@@ -4,6 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 
+use super::roots::Roots;
+
 /// The settings in force, for whoever outlives a change of them.
 pub(super) type LiveSettings = Arc<ArcSwap<Settings>>;
 
@@ -41,6 +43,8 @@ pub struct Settings {
     pub shards: usize,
     /// How clusters are checked.
     pub health: HealthChecks,
+    /// A CA by which `https` coordinators are trusted, besides those of the table.
+    pub backend_roots: Option<Roots>,
     /// How long connections are still accepted after the shutdown began, so that load balancers notice it.
     pub drain_delay: Duration,
     /// How long running requests may then go on.
@@ -110,6 +114,7 @@ impl Default for Settings {
             write_timeout: Duration::from_mins(1),
             shards: 1,
             health: HealthChecks::default(),
+            backend_roots: None,
             drain_delay: Duration::from_secs(5),
             drain_timeout: Duration::from_mins(2),
         }

@@ -69,7 +69,10 @@ pub(super) async fn settle(
         };
         *place = match &leaf.source {
             Source::Own => {
-                let (found, next) = own(context, identity, leaf).await?;
+                let around = |bundle: &str, certificate: &str, key: &str| {
+                    identity.certificate_secret(leaf, bundle, certificate, key)
+                };
+                let (found, next) = own(context, &identity.namespace, leaf, around).await?;
                 standing.sooner(passed(now, next));
                 Some(found)
             }
@@ -109,17 +112,20 @@ impl Standing {
 }
 
 /// A certificate of Warren's own CA, and when to look again.
-async fn own(
+///
+/// `around` makes the Secret around what it is trusted by, the certificate and the key.
+pub(super) async fn own(
     context: &Context,
-    identity: &ClusterIdentity,
+    namespace: &str,
     leaf: &Leaf,
+    around: impl Fn(&str, &str, &str) -> Secret,
 ) -> Result<(CertificateStatus, Timestamp), Error> {
     let now = context.now();
     for _ in 0..TRIES {
-        let authorities = authorities(context, &identity.namespace).await?;
+        let authorities = authorities(context, namespace).await?;
         let bundle = authorities.bundle(now);
         let signer = authorities.signer(now).expect("one that is not due for a new one has one that signs");
-        let found = context.secret(&identity.namespace, &leaf.secret).await?;
+        let found = context.secret(namespace, &leaf.secret).await?;
         let standing = found.as_ref().and_then(|secret| good(secret, leaf, signer, &bundle, now));
         let (certificate, key) = match standing {
             Some(Good { certificate, key, complete: false }) => (certificate, key),
@@ -129,7 +135,7 @@ async fn own(
                 (issued.certificate, issued.key)
             }
         };
-        let next = identity.certificate_secret(leaf, &bundle, &certificate, &key);
+        let next = around(&bundle, &certificate, &key);
         if context.write_secret(found.as_ref(), next).await? {
             return status(leaf, &bundle, &certificate, &authorities, now);
         }

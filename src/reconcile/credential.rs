@@ -1,26 +1,19 @@
-//! Keeps the credentials by which Warren asks clusters with authentication: makes and renews them, and hands them over to the
-//! proxies. When what is to happen is decided in `desired::credential`. No password is logged, nor in any object but Secrets.
+//! Keeps the credentials by which Warren asks clusters with authentication: makes and renews them. When what is to happen is decided in `desired::credential`. No password is logged, nor in any object but Secrets.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::time::Duration;
 
-use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::Time};
-use kube::ResourceExt;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::{
     context::{Context, whole_second},
     error::Error,
-    gateway::clusters_of,
-    index::{Index, Watched},
-    secret_value,
     statement::{self, Coordinator},
 };
 use crate::{
-    api::{CredentialStatus, ProxyGroup, TrinoCluster, TrinoClusterGroup, TrinoGateway},
+    api::{CredentialStatus, TrinoCluster},
     desired::{
         cluster::{ClusterIdentity, asking_users},
         credential::{Passwords, Random, renewal},
-        gateway,
-        proxy_group::ProxyIdentity,
     },
     lifecycle::passed,
     routing::Credential,
@@ -96,50 +89,4 @@ pub(super) async fn used(context: &Context, cluster: &TrinoCluster) -> Result<Op
     let identity = super::cluster::identity(cluster);
     let secret = context.secret(&identity.namespace, &identity.credential_secret_name()).await?;
     Ok(secret.as_ref().and_then(Passwords::read).and_then(|passwords| passwords.used()))
-}
-
-/// Makes the Secret of proxies hold their token, and the credentials of the clusters that they serve, and no others. They are there
-/// before a cluster takes queries, as far as a kubelet is quick.
-pub(super) async fn hand_over(context: &Context, proxies: &ProxyGroup, identity: &ProxyIdentity) -> Result<(), Error> {
-    let clusters = asking_clusters(&context.index, proxies, &identity.namespace);
-    for _ in 0..TRIES {
-        let Some(found) = context.secret_once(&identity.secret(secret_value())).await? else { continue };
-        let mut data = found.data.clone().unwrap_or_default();
-        let wanted: BTreeMap<_, _> = clusters
-            .iter()
-            .filter_map(|cluster| Some((Credential::file_name(&cluster.name_any().parse().ok()?), cluster)))
-            .collect();
-        data.retain(|key, _| !Credential::is_file_name(key) || wanted.contains_key(key));
-        for (key, cluster) in wanted {
-            let known = data.get(&key).and_then(|file| Credential::read(&file.0)).map(|known| known.digest());
-            let told = cluster.status.as_ref().and_then(|status| Some(&status.credential.as_ref()?.digest));
-            if (known.is_none() || known.as_ref() != told)
-                && let Some(credential) = used(context, cluster).await?
-            {
-                data.insert(key, ByteString(credential.to_file().into_bytes()));
-            }
-        }
-        if found.data.as_ref() == Some(&data) {
-            return Ok(());
-        }
-        let next = Secret { metadata: found.metadata.clone(), data: Some(data), ..Secret::default() };
-        if context.write_secret(Some(&found), next).await? {
-            return Ok(());
-        }
-    }
-    Err(Error::Contended(identity.object_name()))
-}
-
-/// The clusters with authentication that proxies serve.
-fn asking_clusters(index: &Index, proxies: &ProxyGroup, namespace: &str) -> Vec<Arc<TrinoCluster>> {
-    let Some(gateway) = TrinoGateway::named(index, namespace, &proxies.spec.gateway.name) else { return Vec::new() };
-    let served = |group: &TrinoClusterGroup| {
-        let (name, labels) = (group.name_any(), group.metadata.labels.as_ref());
-        group.namespace().as_deref() == Some(namespace)
-            && gateway::selects(gateway.spec.groups.as_ref(), &name, labels)
-            && proxies.spec.groups.as_ref().is_none_or(|selection| gateway::serves(selection, group))
-    };
-    let groups = index.groups.state_filter(|group| served(group));
-    let clusters = groups.iter().flat_map(|group| clusters_of(group, index));
-    clusters.filter(|cluster| cluster.spec.authentication.is_some()).collect()
 }

@@ -4,13 +4,12 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::StreamExt as _;
-use http::HeaderValue;
 use jiff::Timestamp;
 use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::Time};
 use kube::ResourceExt;
 
 use super::{
-    admin::{self, AT_ONCE, AdminPort, has_ended},
+    admin::{self, AT_ONCE, Access, AdminPort, has_ended},
     context::{Context, whole_second},
     error::Error,
     events::gateways_of,
@@ -62,7 +61,13 @@ pub(super) async fn look(
     let before = before.filter(|before| before.since.0 == since);
     let mut look = Look { gone: is_gone(context, identity, now, asked.abandonment), ..Look::default() };
     if !look.gone {
-        ask_proxies(context, cluster, &gateways, (now, asked.abandonment), &mut look).await?;
+        let of = Asked {
+            cluster: &identity.name,
+            group: label(cluster, GROUP).unwrap_or_default(),
+            namespace: &identity.namespace,
+            served: cluster.status.as_ref().and_then(|status| Some(status.serving_since.as_ref()?.0)),
+        };
+        ask_proxies(context, &of, &gateways, (now, asked.abandonment), &mut look).await?;
         let at = Coordinator::of(context, cluster).await?;
         ask_coordinator(context, &at, now, &mut look).await;
         if look.listed.is_empty() && look.counted == 0 && look.blind.is_empty() {
@@ -106,27 +111,35 @@ fn away(pod: &Pod, now: Timestamp) -> Duration {
     since.map_or(Duration::ZERO, |since| passed(since.0, now))
 }
 
+/// The cluster that proxies are asked about.
+pub(super) struct Asked<'a> {
+    pub(super) cluster: &'a str,
+    /// Its group.
+    pub(super) group: &'a str,
+    pub(super) namespace: &'a str,
+    /// Since when it may have queries.
+    pub(super) served: Option<Timestamp>,
+}
+
 /// Asks every proxy of the gateways.
-async fn ask_proxies(
+pub(super) async fn ask_proxies(
     context: &Context,
-    cluster: &TrinoCluster,
+    of: &Asked<'_>,
     gateways: &[Arc<TrinoGateway>],
     (now, abandonment): (Timestamp, Duration),
     look: &mut Look,
 ) -> Result<(), Error> {
-    let namespace = cluster.namespace().unwrap_or_default();
-    let of_group = label(cluster, GROUP).unwrap_or_default();
+    let Asked { cluster: name, group: of_group, namespace, served } = *of;
     let labels =
-        TrinoClusterGroup::named(&context.index, &namespace, of_group).and_then(|group| group.metadata.labels.clone());
-    let served = cluster.status.as_ref().and_then(|status| Some(status.serving_since.as_ref()?.0));
+        TrinoClusterGroup::named(&context.index, namespace, of_group).and_then(|group| group.metadata.labels.clone());
     let mut asked = Vec::new();
     for group in context.index.proxy_groups.state_filter(|proxies| {
-        proxies.namespace().as_deref() == Some(&*namespace)
+        proxies.namespace().as_deref() == Some(namespace)
             && gateways.iter().any(|gateway| gateway.name_any() == proxies.spec.gateway.name)
     }) {
         let is_theirs = gateway::selects(group.spec.groups.as_ref(), of_group, labels.as_ref());
-        let pods = Pod::labelled(&context.index, &namespace, PROXY_GROUP, &group.name_any());
-        let token = if pods.is_empty() { None } else { admin::token(context, &namespace, &group).await? };
+        let pods = Pod::labelled(&context.index, namespace, PROXY_GROUP, &group.name_any());
+        let access = admin::access(context, namespace, &group, &pods).await?;
         for pod in pods.into_iter().filter(|pod| !has_ended(pod)) {
             let Some(port) = AdminPort::of(&pod) else { continue };
             let began = began(&pod).filter(|began| served.is_none_or(|served| *began > served));
@@ -134,17 +147,16 @@ async fn ask_proxies(
             look.proxies.insert(pod.name_any());
             // One that was out of its Service for so long, and does not answer, has no query that is not given up.
             let matters = away(&pod, now) < abandonment;
-            asked.push((pod.name_any(), port, token.clone(), (matters, is_theirs)));
+            asked.push((pod.name_any(), port, access.clone(), (matters, is_theirs)));
         }
     }
-    let name = cluster.name_any();
-    let reports = futures::stream::iter(asked).map(|(pod, port, token, terms)| async move {
-        let report = ask_proxy(context, &port, token).await;
+    let reports = futures::stream::iter(asked).map(|(pod, port, access, terms)| async move {
+        let report = ask_proxy(context, &port, access).await;
         (pod, terms, report)
     });
     let mut reports = reports.buffer_unordered(AT_ONCE);
     while let Some((pod, (matters, is_theirs), report)) = reports.next().await {
-        match report.and_then(|report| take(look, &report, &name, is_theirs)) {
+        match report.and_then(|report| take(look, &report, name, is_theirs)) {
             Err(_) if !matters => {}
             Ok(()) => {}
             Err(fault) => look.blind.push(format!("proxy {pod}: {fault}")),
@@ -160,8 +172,8 @@ fn began(pod: &Pod) -> Option<Timestamp> {
     Some(container.state.as_ref()?.running.as_ref()?.started_at.as_ref()?.0)
 }
 
-async fn ask_proxy(context: &Context, port: &AdminPort, token: Option<HeaderValue>) -> Result<LiveReport, String> {
-    let body = port.get(context, token, "/v1/queries").await?;
+async fn ask_proxy(context: &Context, port: &AdminPort, access: Access) -> Result<LiveReport, String> {
+    let body = port.get(context, access, "/v1/queries").await?;
     serde_json::from_slice(&body).map_err(|_| "its report cannot be read; is it of another version?".to_owned())
 }
 
@@ -229,7 +241,7 @@ async fn ask_for_transactions(
     Ok(())
 }
 
-fn progress(status: &DrainStatus) -> Progress {
+pub(super) fn progress(status: &DrainStatus) -> Progress {
     Progress {
         quiet_since: status.quiet_since.as_ref().map(|since| since.0),
         proxies: status.proxies.iter().cloned().collect(),
@@ -237,7 +249,7 @@ fn progress(status: &DrainStatus) -> Progress {
     }
 }
 
-fn status_of(terms: &Terms, verdict: &Verdict, look: &Look, before: Option<&DrainStatus>) -> DrainStatus {
+pub(super) fn status_of(terms: &Terms, verdict: &Verdict, look: &Look, before: Option<&DrainStatus>) -> DrainStatus {
     let time = |timestamp: Timestamp| Time(whole_second(timestamp));
     let known = before.and_then(|before| before.oldest.as_ref());
     let oldest = verdict.running.first().map(|oldest| match known {

@@ -23,12 +23,17 @@ use crate::{
 
 /// The gateways that serve `cluster`, by name.
 pub(super) fn gateways_of(index: &Index, cluster: &TrinoCluster) -> Vec<Arc<TrinoGateway>> {
-    let namespace = cluster.namespace();
     let Some(name) = label(cluster, GROUP) else { return Vec::new() };
-    let group = TrinoClusterGroup::named(index, &namespace.clone().unwrap_or_default(), name);
+    gateways_before(index, &cluster.namespace().unwrap_or_default(), name)
+}
+
+/// The gateways that serve the group `name`, by name.
+pub(super) fn gateways_before(index: &Index, namespace: &str, name: &str) -> Vec<Arc<TrinoGateway>> {
+    let group = TrinoClusterGroup::named(index, namespace, name);
     let labels = group.as_ref().and_then(|group| group.metadata.labels.as_ref());
     let mut gateways = index.gateways.state_filter(|gateway| {
-        gateway.namespace() == namespace && gateway::selects(gateway.spec.groups.as_ref(), name, labels)
+        gateway.namespace().as_deref() == Some(namespace)
+            && gateway::selects(gateway.spec.groups.as_ref(), name, labels)
     });
     gateways.sort_by_key(|gateway| gateway.name_any());
     gateways

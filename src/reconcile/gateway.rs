@@ -8,19 +8,21 @@ use kube::{Resource, ResourceExt, runtime::controller::Action};
 use super::{
     context::Context,
     error::Error,
+    external,
     index::{Index, Watched, label},
     narrow, references,
 };
 use crate::{
     api::{
-        ClusterPhase, Conditions, GroupSummary, RoutingTableStatus, TrinoCluster, TrinoClusterGroup, TrinoGateway,
-        TrinoGatewayStatus,
+        ClusterPhase, Conditions, ExternalCluster, GroupSummary, RoutingTableStatus, TrinoCluster, TrinoClusterGroup,
+        TrinoGateway, TrinoGatewayStatus,
     },
     desired::{
-        CA_KEY,
+        CA_KEY, external_clusters,
         gateway::{self, GroupInput, config_map_name},
         group::GroupIdentity,
         labels::{GROUP, OWNER_UID},
+        removed,
     },
     routing::{
         Router, RoutingTable, Serving, Target,
@@ -44,12 +46,13 @@ pub(super) async fn reconcile(gateway: Arc<TrinoGateway>, context: &Context) -> 
     let mut inputs = Vec::new();
     let mut secrets_missing = false;
     for (group, clusters) in groups.iter().zip(&clusters) {
-        let certificates = certificates(context, group, &namespace, previous.as_ref()).await?;
-        let asked = group.spec.external.iter().filter(|external| external.ca_secret_ref.is_some()).count();
+        let external = external_of(group, &context.index);
+        let certificates = certificates(context, &external, &namespace, previous.as_ref()).await?;
+        let asked = external.iter().filter(|external| external.ca_secret_ref.is_some()).count();
         secrets_missing |= certificates.len() < asked;
-        let event_tokens = event_tokens(context, group).await?;
+        let event_tokens = event_tokens(context, group, &external).await?;
         let clusters = clusters.iter().map(|cluster| &**cluster).collect();
-        inputs.push(GroupInput { group, clusters, certificates, event_tokens });
+        inputs.push(GroupInput { group, clusters, external, certificates, event_tokens });
     }
     let table = gateway::routing_table(&gateway.spec, &namespace, &inputs);
     // Compiled as the proxies will compile it: what they would refuse is never published.
@@ -71,6 +74,13 @@ fn groups_behind(gateway: &TrinoGateway, index: &Index, namespace: &str) -> Vec<
     });
     groups.sort_by_key(|group| group.name_any());
     groups
+}
+
+/// The external clusters of a group. One that was removed and stands in another group now is the other's.
+fn external_of(group: &TrinoClusterGroup, index: &Index) -> Vec<ExternalCluster> {
+    let elsewhere = external::elsewhere(index, group);
+    let mine = |name: &str| removed(group).all(|known| known.name != name) || !elsewhere.contains(name);
+    external_clusters(group).into_iter().filter(|external| mine(&external.name)).collect()
 }
 
 /// The clusters of a group, oldest first; what is deleted serves its queries until these have ended.
@@ -101,12 +111,12 @@ pub(super) fn decoded(config_map: &ConfigMap) -> Option<RoutingTable> {
 /// served goes on serving.
 async fn certificates(
     context: &Context,
-    group: &TrinoClusterGroup,
+    external: &[ExternalCluster],
     namespace: &str,
     previous: Option<&RoutingTable>,
 ) -> Result<BTreeMap<String, String>, Error> {
     let mut certificates = BTreeMap::new();
-    for external in &group.spec.external {
+    for external in external {
         let Some(reference) = &external.ca_secret_ref else { continue };
         let secret = context.secret(namespace, &reference.name).await?;
         let key = reference.key.as_deref().unwrap_or(CA_KEY);
@@ -120,14 +130,18 @@ async fn certificates(
 }
 
 /// The hashes of the tokens by which a group's external clusters may tell of their queries.
-async fn event_tokens(context: &Context, group: &TrinoClusterGroup) -> Result<BTreeMap<String, String>, Error> {
+async fn event_tokens(
+    context: &Context,
+    group: &TrinoClusterGroup,
+    external: &[ExternalCluster],
+) -> Result<BTreeMap<String, String>, Error> {
     let mut tokens = BTreeMap::new();
     let identity = super::group::identity(group);
     // Of one that goes, the Secrets go as well.
     let Some(owner) = group.owner_ref(&()).filter(|_| group.metadata.deletion_timestamp.is_none()) else {
         return Ok(tokens);
     };
-    for external in &group.spec.external {
+    for external in external {
         let secret = |token| gateway::external_events_secret(&identity, &owner, &external.name, token);
         if let Some(hash) = context.event_token(secret).await? {
             tokens.insert(external.name.clone(), hash);

@@ -17,7 +17,9 @@ use super::{
     canary::{self, Canary},
     cluster::{is_drained, takes_queries},
     context::Context,
+    drain,
     error::Error,
+    external,
     index::{Watched, label},
     template::Target,
     workers,
@@ -28,7 +30,6 @@ use crate::{
         TrinoCluster, TrinoClusterGroup, TrinoClusterGroupStatus,
     },
     desired::{
-        CA_KEY,
         group::{self, GroupIdentity},
         labels::{self, DRAINING_SINCE, FORCE_REMOVAL, GROUP, MOVING_SINCE, OWNER_UID, selector_text},
     },
@@ -75,17 +76,23 @@ async fn bring_up(group: Arc<TrinoClusterGroup>, context: &Context) -> Result<Ac
     }
     let group = execute(context, group, &target, &identity, &clusters, &plan).await?;
     let clusters = TrinoCluster::labelled(&context.index, &identity.namespace, GROUP, &identity.name);
-    let missing_secret = missing_secret(context, &group, &identity.namespace).await?;
+    let missing_secret = external::missing_secret(context, &group).await?;
+    let external = external::look(context, &group).await?;
     let resync = match &canary.status {
+        _ if external::drains(&external) => drain::INTERVAL,
         Some(canary) if canary.stage == CanaryStage::Running => canary::INTERVAL,
         _ if missing_secret.is_some() => SECRET_RETRY,
         _ => RESYNC,
     };
     let conditions =
         missing_secret.or_else(|| target.conditions(clusters.iter().any(|cluster| takes_queries(cluster))));
-    let conditions = conditions.unwrap_or_else(|| conditions_of(&group, &plan, canary.status.as_ref(), &clusters));
+    let conditions = conditions.unwrap_or_else(|| {
+        let own = conditions_of(&group, &plan, canary.status.as_ref(), &clusters);
+        let leaving = external::conditions(&group, &external).filter(|_| matches!(own, Conditions::Ready { .. }));
+        leaving.unwrap_or(own)
+    });
     let status = status_of(&group, &identity, &clusters, &plan, target.revision);
-    let status = TrinoClusterGroupStatus { canary: canary.status, ..status };
+    let status = TrinoClusterGroupStatus { canary: canary.status, external, ..status };
     context.write_status(&*group, status, &conditions).await?;
     Ok(Action::requeue(resync))
 }
@@ -224,30 +231,6 @@ fn claimed(group: &TrinoClusterGroup, clusters: &[Arc<TrinoCluster>]) -> Vec<i64
     claimed.filter(|ordinal| !used.contains(ordinal)).copied().collect()
 }
 
-/// The condition for the first external cluster whose CA Secret is not there.
-async fn missing_secret(
-    context: &Context,
-    group: &TrinoClusterGroup,
-    namespace: &str,
-) -> Result<Option<Conditions>, Error> {
-    for external in &group.spec.external {
-        let Some(reference) = &external.ca_secret_ref else { continue };
-        let secret = context.secret(namespace, &reference.name).await?;
-        let key = reference.key.as_deref().unwrap_or(CA_KEY);
-        let field = format!("spec.external[{}].caSecretRef", external.name);
-        let fault = match secret {
-            None => format!("{field}: there is no Secret {:?} in namespace {namespace:?}; create it", reference.name),
-            Some(secret) if !secret.data.as_ref().is_some_and(|data| data.contains_key(key)) => {
-                format!("{field}: Secret {:?} has no key {key:?}; add the CA certificate there", reference.name)
-            }
-            Some(_) => continue,
-        };
-        let message = format!("{fault}. The cluster is not routed to until then, or with the certificate it had");
-        return Ok(Some(Conditions::Stalled { serving: true, reason: "SecretNotFound", message }));
-    }
-    Ok(None)
-}
-
 fn conditions_of(
     group: &TrinoClusterGroup,
     plan: &Plan,
@@ -319,6 +302,7 @@ fn status_of(
                 revision: group::revision_of(cluster).to_string(),
             })
             .collect(),
+        external: Vec::new(),
         observed_generation: previous.observed_generation,
         conditions: previous.conditions,
     }
@@ -338,12 +322,14 @@ async fn take_down(group: &TrinoClusterGroup, context: &Context) -> Result<Actio
     let identity = identity(group);
     let clusters: Vec<_> =
         list_live(context, &identity).await?.into_iter().filter(|cluster| is_own(&identity, cluster)).collect();
-    if clusters.is_empty() {
+    let external = external::look(context, group).await?;
+    if clusters.is_empty() && external.is_empty() {
         return Ok(Action::await_change());
     }
-    let message = format!("waiting for {} clusters to be removed", clusters.len());
+    let message = format!("waiting for {} clusters to be removed", clusters.len() + external.len());
     let conditions = Conditions::Reconciling { serving: false, reason: "Terminating", message };
-    context.write_status(group, group.status.clone().unwrap_or_default(), &conditions).await?;
+    let status = TrinoClusterGroupStatus { external, ..group.status.clone().unwrap_or_default() };
+    context.write_status(group, status, &conditions).await?;
     for cluster in clusters {
         if labels::is_forced(&group.metadata) && !labels::is_forced(&cluster.metadata) {
             force(context, &cluster).await?;

@@ -9,10 +9,11 @@ use k8s_openapi::api::{
 use kube::{Resource, ResourceExt, runtime::controller::Action};
 
 use super::{
+    admin,
     apply::Applied,
     assess,
     context::Context,
-    credential,
+    credentials,
     error::Error,
     index::{Index, Watched, label},
     references, rendered,
@@ -64,23 +65,29 @@ pub(super) async fn reconcile(proxies: Arc<ProxyGroup>, context: &Context) -> Re
         proxy_group::objects(&identity, &proxies.spec, &revision, &rendered).ok_or(Error::Incomplete(name))?;
     let own_table = identity.routing_config_map(&proxies.spec);
     let config_maps: Vec<_> = objects.config.iter().map(ResourceExt::name_any).chain([own_table]).collect();
-    credential::hand_over(context, &proxies, &identity).await?;
+    let has_credentials = credentials::settle(context, &proxies, &identity).await?;
+    let certificate = admin::certificate(context, &proxies, &identity).await?;
     let deployment = apply(context, objects).await?;
     tuning::relabel(context, &proxies, &identity).await?;
     let found = tuning::look(context, &proxies, &identity, assess::is_complete(&deployment)).await?;
     let resync = match &found {
         Some(found) if !found.is_settled() => CONFIG_RETRY,
         _ if missing.is_some() => SECRET_RETRY,
+        _ if has_credentials => credentials::INTERVAL,
         _ => RESYNC,
     };
+    let (certificate, renewal) = certificate.unzip();
+    let resync = renewal.map_or(resync, |renewal| renewal.min(resync));
     let conditions = missing.unwrap_or_else(|| conditions(&proxies, &deployment, &context.index, &identity.namespace));
+    let settled = matches!(conditions, Conditions::Ready { .. });
     let status = ProxyGroupStatus {
+        admin_certificate: admin::kept(context, &proxies, &identity, certificate, settled).await?,
         listeners: listeners.iter().map(|listener| listener_status(&identity, &proxies, listener)).collect(),
         ..status_of(&proxies, &identity, &deployment, proxy_group::image(&rendered), &context.own_image)
     };
     let status = with_config(status, &proxies, found);
     context.write_status(&*proxies, status, &conditions).await?;
-    if matches!(conditions, Conditions::Ready { .. }) {
+    if settled {
         prune(context, &identity, &revision, &config_maps).await?;
     }
     Ok(Action::requeue(resync))

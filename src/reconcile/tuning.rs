@@ -61,13 +61,13 @@ pub(super) async fn look(
 ) -> Result<Option<Found>, Error> {
     let Some(hash) = proxy_group::config_hash(&proxies.spec) else { return Ok(None) };
     let pods = running(context, identity);
-    let token = if pods.is_empty() { None } else { admin::token(context, &identity.namespace, proxies).await? };
+    let access = admin::access(context, &identity.namespace, proxies, &pods).await?;
     let asked = pods.iter().map(|pod| {
-        let (token, hash) = (token.clone(), &hash);
+        let (access, hash) = (access.clone(), &hash);
         async move {
             let answer = match AdminPort::of(pod) {
                 None => Err("it has no address yet".to_owned()),
-                Some(port) => port.get(context, token, "/v1/status").await,
+                Some(port) => port.get(context, access, "/v1/status").await,
             };
             applied(pod.name_any(), answer, hash)
         }

@@ -112,6 +112,9 @@ impl Wakes for TrinoClusterGroup {
         let mut wakes = gateways(self.metadata.namespace.as_deref(), index);
         wakes.extend(events::astray(index, self.metadata.namespace.as_deref()).into_iter().map(Wake::Cluster));
         wakes.push(Wake::Group(ObjectRef::from_obj(self)));
+        if self.spec.external.iter().any(|external| external.credentials_secret_ref.is_some()) {
+            wakes.extend(proxies(self.metadata.namespace.as_deref(), index));
+        }
         if is_picky(self) {
             wakes.extend(catalogs_of(self.metadata.namespace.as_deref(), index, |_| true));
         }

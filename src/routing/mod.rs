@@ -20,7 +20,7 @@ mod strategy;
 mod table;
 
 pub use address::{Address, External};
-pub use credential::Credential;
+pub use credential::{Credential, Given};
 pub use decision::{Decision, Fault, Load, Outcome, Pick};
 pub use error::TableError;
 pub use explain::{ClusterExplanation, Explanation, OutcomeExplanation, RuleExplanation, StatementExplanation};

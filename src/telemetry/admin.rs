@@ -7,10 +7,13 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConfig;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     task::JoinSet,
 };
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::{Metrics, Token, token::Verdict};
@@ -30,6 +33,7 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 type Ready = dyn Fn() -> Result<(), String> + Send + Sync;
 type Page = dyn Fn() -> serde_json::Value + Send + Sync;
 type Action = dyn Fn(&[u8]) -> Result<serde_json::Value, String> + Send + Sync;
+type Secure = dyn Fn() -> Arc<ServerConfig> + Send + Sync;
 
 /// What the admin server shows. Made once, then given to [`serve`].
 ///
@@ -46,6 +50,7 @@ pub struct Admin {
     token: Option<Token>,
     pages: Vec<(&'static str, Box<Page>)>,
     actions: Vec<(&'static str, Box<Action>)>,
+    secure: Option<Box<Secure>>,
 }
 
 /// The most bytes that an action is sent.
@@ -60,7 +65,7 @@ impl fmt::Debug for Admin {
 impl Admin {
     /// An admin server that shows `metrics`, is always ready, and has neither pages nor actions.
     pub fn new(metrics: Arc<Metrics>) -> Self {
-        Self { metrics, ready: Box::new(|| Ok(())), token: None, pages: Vec::new(), actions: Vec::new() }
+        Self { metrics, ready: Box::new(|| Ok(())), token: None, pages: Vec::new(), actions: Vec::new(), secure: None }
     }
 
     /// Asks `ready` at each `GET /readyz`; its error says what is missing. It must not block.
@@ -89,6 +94,13 @@ impl Admin {
         action: impl Fn(&[u8]) -> Result<serde_json::Value, String> + Send + Sync + 'static,
     ) -> Self {
         self.actions.push((path, Box::new(action)));
+        self
+    }
+
+    /// Speaks HTTPS alone. `config` is asked at each connection, so that a renewed certificate is shown to the next one; it
+    /// must offer HTTP/1.1 and nothing else.
+    pub fn secured(mut self, config: impl Fn() -> Arc<ServerConfig> + Send + Sync + 'static) -> Self {
+        self.secure = Some(Box::new(config));
         self
     }
 
@@ -179,6 +191,23 @@ pub async fn serve(listener: TcpListener, admin: Admin, shutdown: CancellationTo
 }
 
 async fn connection(stream: TcpStream, peer: SocketAddr, admin: Arc<Admin>, shutdown: CancellationToken) {
+    let Some(config) = admin.secure.as_ref().map(|config| config()) else {
+        return talk(stream, peer, admin, shutdown).await;
+    };
+    let handshake = tokio::time::timeout(HEADER_TIMEOUT, TlsAcceptor::from(config).accept(stream));
+    match handshake.await {
+        Ok(Ok(stream)) => talk(stream, peer, admin, shutdown).await,
+        Ok(Err(error)) => tracing::debug!(%peer, %error, "a TLS handshake with the admin server failed"),
+        Err(_) => tracing::debug!(%peer, "a TLS handshake with the admin server took too long"),
+    }
+}
+
+async fn talk(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    peer: SocketAddr,
+    admin: Arc<Admin>,
+    shutdown: CancellationToken,
+) {
     let service = service_fn(move |request| {
         let admin = admin.clone();
         async move { Ok::<_, Infallible>(admin.answer(request).await) }

@@ -23,7 +23,8 @@ ready() { # OBJECT…
   for object in "$@"; do
     state=$(k get "$object" -o json | jq -r '
       .metadata.generation as $generation
-      | [.status.conditions[]? | select(.observedGeneration == $generation) | "\(.type)=\(.status)"] | sort | join(" ")')
+      | [.status.conditions[]? | select(.observedGeneration == $generation) | select(.type | IN("Ready", "Reconciling", "Stalled"))
+        | "\(.type)=\(.status)"] | sort | join(" ")')
     [ "$state" = "Ready=True Reconciling=False Stalled=False" ] ||
       no "$object is ${state:-without conditions of this generation}: $(message "$object" Ready)"
   done
@@ -48,6 +49,16 @@ event() { # OBJECT REGEX
   k get events -o json | jq -e --arg name "${1#*/}" --arg text "$2" '
     .items[] | select(.involvedObject.name == $name) | select("\(.reason): \(.message)" | test($text))' >/dev/null ||
     no "no Event of $1 says /$2/, but: $(k get events -o json | jq -c --arg name "${1#*/}" '[.items[] | select(.involvedObject.name == $name) | "\(.reason): \(.message)"]')"
+}
+
+# Asks again until a check holds; for steps, which have no time of their own.
+eventually() { # SECONDS CHECK…
+  local deadline=$((SECONDS + $1))
+  shift
+  until ("$@") >/dev/null; do
+    ((SECONDS < deadline)) || { "$@"; return; }
+    sleep 1
+  done
 }
 
 clusters_json() { k get trinoclusters -l "trinowarren.io/group=$1" --sort-by=.metadata.creationTimestamp -o json; } # GROUP
@@ -278,6 +289,37 @@ remembered() {
   before=$(kubectl get namespace "$NAMESPACE" -o jsonpath='{.metadata.annotations.test/pods}')
   pods_json "$label" | jq -e --argjson before "$before" '. as $now | all($before | to_entries[]; $now[.key] == .value)' >/dev/null ||
     no "pods that were to stay are gone or have restarted: $before, now $(pods_json "$label")"
+}
+
+# None of those pods is left, for their namesakes of another template.
+replaced() {
+  local label before
+  label=$(kubectl get namespace "$NAMESPACE" -o jsonpath='{.metadata.annotations.test/label}')
+  before=$(kubectl get namespace "$NAMESPACE" -o jsonpath='{.metadata.annotations.test/pods}')
+  pods_json "$label" | jq -e --argjson before "$before" 'length > 0 and all(keys[]; in($before) | not)' >/dev/null ||
+    no "pods that were to be replaced are there: $before, now $(pods_json "$label")"
+}
+
+# All proxies of a ProxyGroup are as an expression of jq wants it; there is at least one.
+proxies() { # PROXYGROUP JQ
+  k get pods -l "trinowarren.io/proxy-group=$1" -o json |
+    jq -e ".items | map(select(.metadata.deletionTimestamp == null)) | length > 0 and all(.[]; $2)" >/dev/null ||
+    no "proxies of $1 are not all as wanted: $2; but: $(k get pods -l "trinowarren.io/proxy-group=$1" -o json | jq -c '[.items[] | {labels: .metadata.labels, spec: (.spec | {volumes, nodeSelector, containers: [.containers[] | {args, ports, readinessProbe}]})}]')"
+}
+
+# Every proxy of a ProxyGroup says that it has the settings of its spec.
+applied() { # PROXYGROUP
+  condition "proxygroup/$1" ConfigAccepted True '^ConfigApplied: '
+  k get "proxygroup/$1" -o json | jq -e '
+    .status | .configHash as $hash | $hash != null and (.appliedBy | length > 0 and all(.hash == $hash and .fault == null))' >/dev/null ||
+    no "the settings of $1: $(k get "proxygroup/$1" -o json | jq -c '.status | {configHash, appliedBy}')"
+}
+
+# Whether the routing table in a ConfigMap has a cluster.
+table_has() { # CONFIGMAP CLUSTER true|false
+  local has
+  has=$(k get "configmap/$1" -o json | jq --arg name "$2" '.data["routing-table.json"] | fromjson | any(.groups[].clusters[]; .name == $name)')
+  [ "$has" = "$3" ] || no "that $1 has $2 is $has, not $3"
 }
 
 # So many coordinators answer: queries go round them.

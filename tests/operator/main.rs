@@ -8,6 +8,7 @@ mod catalogs;
 mod crash;
 mod drain;
 mod events;
+mod external;
 mod faults;
 mod fields;
 mod kubectl;
@@ -109,6 +110,7 @@ fn make_pods(server: &Server, deployment: &str) {
                 "ownerReferences": [{"apiVersion": "apps/v1", "kind": "Deployment", "name": deployment,
                     "uid": made["metadata"]["uid"]}],
             },
+            "spec": made["spec"]["template"]["spec"],
             "status": {
                 "phase": "Running", "podIP": format!("10.0.0.{}", number + 1),
                 "containerStatuses": [{"name": "main", "image": "", "imageID": "", "ready": true, "restartCount": 0,

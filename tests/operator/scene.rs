@@ -172,10 +172,10 @@ impl Scene {
             let secret: Secret = secret.expect("a Secret");
             let token = String::from_utf8(secret.data.expect("data")["admin-token"].0.clone()).expect("text");
             assert_eq!(header("authorization"), Some(&*format!("Bearer {token}")));
-            return Ok(report(server, &state, address.trim_start_matches("http://")).to_string());
+            return Ok(report(server, &state, without_scheme(address)).to_string());
         }
         if let Some(address) = url.strip_suffix(":9090/v1/status") {
-            return Ok(settings(server, &state, address.trim_start_matches("http://")).to_string());
+            return Ok(settings(server, &state, without_scheme(address)).to_string());
         }
         let worker = url.strip_suffix("/v1/info/state").and_then(|worker| worker.split_once("://"));
         if let Some((scheme, address)) = worker {
@@ -238,6 +238,10 @@ impl Scene {
     }
 }
 
+fn without_scheme(address: &str) -> &str {
+    address.trim_start_matches("http://").trim_start_matches("https://")
+}
+
 /// The id of each query that the operator runs.
 const VERIFICATION: &str = "20260921_122500_00000_abcde";
 
@@ -275,8 +279,9 @@ impl State {
 fn refused(server: &Server, request: &Request<Bytes>) -> Option<String> {
     let trust = request.extensions().get::<Trust>().expect("who asks by https says whom it trusts");
     let name = trust.name.as_deref().unwrap_or_else(|| request.uri().host().expect("a host"));
-    let secret = format!("{}-tls", name.split('.').next().expect("a label"));
-    let secret = server.get("secrets", &secret).or_else(|| server.get("secrets", "kept")).expect("a certificate");
+    let label = name.split('.').next().expect("a label");
+    let secrets = [format!("{label}-tls"), format!("{label}-admin-tls"), "kept".to_owned()];
+    let secret = secrets.iter().find_map(|secret| server.get("secrets", secret)).expect("a certificate");
     let secret: Secret = serde_json::from_value(secret).expect("a Secret");
     let chain = String::from_utf8(secret.data.expect("data")["tls.crt"].0.clone()).expect("PEM");
     fault(&chain, &trust.ca, name, server.now())

@@ -11,8 +11,8 @@ use time::OffsetDateTime;
 use warren::desired::certificate::{Certificate, fault};
 
 use crate::{
-    Operator, condition, make_ready, object, quickstart, scene::Scene, server::Server, table, until_deployments,
-    until_ready,
+    Operator, condition, make_ready, object, quickstart, running, scene::Scene, server::Server, table,
+    until_deployments, until_ready,
 };
 
 const HOUR: u64 = 3600;
@@ -246,4 +246,50 @@ fn secret(name: &str, data: &[(&str, &str)]) -> Value {
     let data: serde_json::Map<_, _> =
         data.iter().map(|(key, text)| ((*key).to_owned(), json!(ByteString(text.as_bytes().to_vec())))).collect();
     json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": "trino"}, "data": data})
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_admin_port_of_proxies_is_asked_by_https_and_renewed_without_a_restart() {
+    let (server, operator) = running("warren:1").await;
+    server.edit("proxygroups", "edge", |proxies| {
+        proxies["spec"]["template"] =
+            json!({"spec": {"config": "polls: {tries: 3}", "security": {"tls": {"admin": {"enabled": true}}}}});
+    });
+    let secure = |server: &Server| {
+        let container = &server.get("deployments", "edge-proxy")?["spec"]["template"]["spec"]["containers"][0];
+        let probe = &container["readinessProbe"]["httpGet"];
+        let flag = "--admin-tls-cert=/etc/warren/admin-tls/tls.crt";
+        (probe["scheme"] == "HTTPS" && container["args"].to_string().contains(flag)).then_some(())
+    };
+    server.until("the admin port speaks HTTPS", secure).await;
+    let secret = "edge-proxy-admin-tls";
+    let (chain, ca) = (text(&server, secret, "tls.crt"), text(&server, "warren-ca", "ca.crt"));
+    assert_eq!(fault(&chain, &ca, "edge-proxy.trino.svc", server.now()), None);
+    make_ready(&server, "edge");
+    // By what their proxies say, whom the operator believes by that certificate alone.
+    let applied = |server: &Server| {
+        condition(&server.get("proxygroups", "edge")?, "ConfigAccepted").filter(|(status, ..)| status == "True")
+    };
+    server.until("the proxies are believed", applied).await;
+    let status = |server: &Server| server.get("proxygroups", "edge").expect("there")["status"].clone();
+    assert_eq!(status(&server)["adminCertificate"]["serial"], served(&server, secret).serial);
+    for ((plural, name), object) in server.objects() {
+        assert!(plural == "secrets" || !object.to_string().contains("PRIVATE"), "{plural} {name}");
+    }
+    let (first, before) = (served(&server, secret).serial, workloads(&server));
+    server.delete("secrets", secret);
+    let renewed = |server: &Server| server.get("secrets", secret).filter(|_| served(server, secret).serial != first);
+    server.until("it is renewed", renewed).await;
+    tokio::time::sleep(Duration::from_secs(HOUR)).await;
+    assert_eq!(workloads(&server), before, "nothing restarts");
+    assert!(applied(&server).is_some());
+
+    server.edit("proxygroups", "edge", |proxies| proxies["spec"]["template"] = json!({}));
+    server.until("plain HTTP again", |server| secure(server).is_none().then_some(())).await;
+    make_ready(&server, "edge");
+    until_ready(&server, "proxygroups", "edge").await;
+    let gone = |server: &Server| (server.get("secrets", secret).is_none()).then_some(());
+    server.until("its certificate is gone", gone).await;
+    assert!(status(&server)["adminCertificate"].is_null());
+    operator.stop().await;
 }

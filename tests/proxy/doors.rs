@@ -25,7 +25,10 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_util::sync::CancellationToken;
-use warren::proxy::{Door, Settings, Tls, TlsFiles};
+use warren::{
+    proxy::{Door, Settings, Tls, TlsFiles},
+    telemetry::{Admin, Metrics, admin},
+};
 
 use crate::{
     coordinator::Coordinator,
@@ -261,4 +264,42 @@ async fn http_without_tls_is_refused_where_tls_is_served() {
     }
     gateway.until("the failures are counted", || gateway.metric("warren_proxy_tls_failures_total") == 2).await;
     assert!(blue.seen().is_empty());
+}
+
+#[tokio::test]
+async fn the_admin_port_speaks_http_1_by_https_alone_and_shows_a_renewed_certificate() {
+    let certified = Certified::new();
+    let tls = Tls::read(certified.files()).unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let secured = tls.clone();
+    let admin = Admin::new(Arc::new(Metrics::new())).secured(move || secured.config_of_http1());
+    let over = CancellationToken::new();
+    let serving = tokio::spawn(admin::serve(listener, admin, over.clone()));
+    let following = tokio::spawn(tls.follow(over.clone()));
+    tokio::task::yield_now().await;
+    let client = certified.client(&["h2", "http/1.1"], None);
+    let ask = async || {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let stream = client.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
+        let (spoken, shown) = {
+            let session = stream.get_ref().1;
+            (session.alpn_protocol().map(<[u8]>::to_vec), session.peer_certificates().unwrap()[0].to_vec())
+        };
+        assert_eq!(spoken.as_deref(), Some(&b"http/1.1"[..]));
+        let answer = raw(stream, b"GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await.unwrap();
+        assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"), "{}", answer.escape_ascii());
+        shown
+    };
+    let first = ask().await;
+    let second = certified.renew(1);
+    look_again().await;
+    assert_eq!(ask().await, second);
+    assert_ne!(first, second);
+    let plain = TcpStream::connect(address).await.unwrap();
+    let answer = raw(plain, b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap_or_default();
+    assert!(!answer.starts_with(b"HTTP"), "{}", answer.escape_ascii());
+    over.cancel();
+    serving.await.unwrap();
+    following.await.unwrap();
 }

@@ -105,7 +105,7 @@ async fn what_makes_the_query_fail_is_told_and_the_cluster_takes_no_queries() {
         (
             StatusCode::UNAUTHORIZED,
             String::new(),
-            "was answered 401 Unauthorized: its user needs a password, and none is sent",
+            "was answered 401 Unauthorized: it asks for credentials, and was sent none that it takes",
             "status",
         ),
         (StatusCode::SERVICE_UNAVAILABLE, String::new(), "was answered 503 Service Unavailable", "status"),

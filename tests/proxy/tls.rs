@@ -1,11 +1,11 @@
 //! Coordinators behind https, with a CA that the table holds.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use http::Response;
+use http::{HeaderMap, Request, Response};
 use http_body_util::Full;
-use hyper::service::service_fn;
+use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, IsCa, KeyPair};
 use rustls::{
@@ -16,6 +16,8 @@ use rustls::{
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use warren::proxy::{Roots, Settings};
 
 use crate::gateway::{Gateway, body, settings};
 
@@ -26,6 +28,14 @@ async fn coordinator() -> (String, String) {
 
 /// The same, with a certificate for `name` that ends in `year`.
 async fn showing(name: &str, year: i32) -> (String, String) {
+    recording(name, year, Requests::default()).await
+}
+
+/// The paths of requests, with their headers.
+type Requests = Arc<Mutex<Vec<(String, HeaderMap)>>>;
+
+/// The same, which notes what it is asked.
+async fn recording(name: &str, year: i32, requests: Requests) -> (String, String) {
     let mut ca = CertificateParams::new([]).unwrap();
     // Each its own name: of two CAs of one name, a certificate of the other is told as a wrong signature.
     ca.distinguished_name = DistinguishedName::new();
@@ -51,13 +61,15 @@ async fn showing(name: &str, year: i32) -> (String, String) {
     tokio::spawn(async move {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
-            let acceptor = acceptor.clone();
+            let (acceptor, requests) = (acceptor.clone(), requests.clone());
             tokio::spawn(async move {
                 let Ok(stream) = acceptor.accept(stream).await else { return };
-                let service = service_fn(|_| async {
-                    Ok::<_, std::convert::Infallible>(Response::new(Full::new(Bytes::from_static(
-                        br#"{"starting":false}"#,
-                    ))))
+                let service = service_fn(|request: Request<Incoming>| {
+                    let path = request.uri().path().to_owned();
+                    let page = if path == "/v1/statement" { r#"{"id":"q"}"# } else { r#"{"starting":false}"# };
+                    requests.lock().unwrap().push((path, request.headers().clone()));
+                    let answer = Response::new(Full::new(Bytes::from_static(page.as_bytes())));
+                    std::future::ready(Ok::<_, std::convert::Infallible>(answer))
                 });
                 let server = hyper::server::conn::http1::Builder::new();
                 drop(server.serve_connection(TokioIo::new(stream), service).await);
@@ -138,4 +150,94 @@ async fn another_ca_of_a_cluster_takes_effect_at_once_and_what_is_known_of_the_c
     let answer = body(gateway.get("/c/blue/v1/info").await).await;
     assert!(answer.contains("a certificate of an unknown CA"), "{answer}");
     gateway.unhealthy("blue").await;
+}
+
+#[tokio::test]
+async fn credentials_are_sent_with_the_proxys_own_questions_to_their_cluster_alone() {
+    let [first, second] = [Requests::default(), Requests::default()];
+    let ((ca, url), (other_ca, other)) =
+        (recording("localhost", 2100, first.clone()).await, recording("localhost", 2100, second.clone()).await);
+    let directory = std::env::temp_dir().join(format!("warren-credentials-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let file = |cluster: &str, url: &str, authorization: &str| {
+        let text = json!({"url": url, "authorization": authorization}).to_string();
+        std::fs::write(directory.join(format!("cluster.{cluster}")), text).unwrap();
+    };
+    file("blue", &url, "Bearer mine");
+    // As long as only the table has come and not yet the Secret, the credentials are another cluster's.
+    file("green", "https://before.example.com", "Bearer stale");
+    let table = json!({
+        "groups": [{"name": "adhoc", "strategy": "LeastQueries",
+            "healthCheck": {"sql": "SELECT 1", "user": "warren-health", "intervalSeconds": 3600, "timeoutSeconds": 5},
+            "clusters": [{"name": "blue", "url": url, "ca": "its", "ownCredential": true}, {"name": "green", "url": other, "ca": "other"}]}],
+        "routing": {"default": {"group": "adhoc"}},
+        "certificates": {"its": ca, "other": other_ca},
+    });
+    let mut settings = settings();
+    // With each check of a healthy cluster its queries are counted.
+    settings.health.interval = std::time::Duration::from_millis(20);
+    let gateway = Gateway::with(settings, Some(table)).await;
+    let (proxy, from, shutdown) = (gateway.proxy.clone(), directory.clone(), gateway.shutdown.clone());
+    tokio::spawn(async move { proxy.follow_credentials(from, shutdown).await });
+    let of = |requests: &Requests, path: &str| -> Vec<HeaderMap> {
+        let requests = requests.lock().unwrap();
+        requests.iter().filter(|(asked, _)| asked == path).map(|(_, headers)| headers.clone()).collect()
+    };
+    for cluster in ["blue", "green"] {
+        gateway.healthy(cluster).await;
+    }
+    assert_eq!(body(gateway.get("/c/blue/v1/info").await).await, r#"{"starting":false}"#);
+    let with_it = |path: &str| -> Vec<HeaderMap> {
+        of(&first, path).into_iter().filter(|headers| headers.contains_key("authorization")).collect()
+    };
+    gateway.until("a count", || !with_it("/metrics").is_empty() && !of(&second, "/metrics").is_empty()).await;
+    gateway.until("a query", || !with_it("/v1/statement").is_empty()).await;
+    assert_eq!(with_it("/v1/statement").len(), of(&first, "/v1/statement").len(), "no query without it");
+    for path in ["/v1/statement", "/metrics"] {
+        for headers in with_it(path) {
+            assert_eq!(headers["authorization"], "Bearer mine", "{path}");
+            assert!(!headers.contains_key("x-trino-user"), "{path}: who it is follows from the token");
+        }
+        for headers in of(&second, path) {
+            assert!(!headers.contains_key("authorization") && headers.contains_key("x-trino-user"), "{path}");
+        }
+    }
+    let infos = of(&first, "/v1/info");
+    assert!(infos.iter().all(|headers| !headers.contains_key("authorization")), "what clients ask is theirs");
+    std::fs::remove_dir_all(directory).unwrap();
+}
+
+#[tokio::test]
+async fn a_ca_of_the_proxys_own_counts_besides_those_of_the_table_and_is_replaced_without_a_restart() {
+    let [(ca, url), (own_ca, own), (next_ca, next)] = [coordinator().await, coordinator().await, coordinator().await];
+    let file = std::env::temp_dir().join(format!("warren-backend-ca-{}", std::process::id()));
+    std::fs::write(&file, "").unwrap();
+    let fault = Roots::read(file.clone()).unwrap_err().to_string();
+    assert!(fault.contains("it holds no certificate in PEM"), "{fault}");
+    std::fs::write(&file, own_ca).unwrap();
+    let roots = Roots::read(file.clone()).unwrap();
+    let table = json!({
+        "groups": [{"name": "adhoc", "clusters": [
+            {"name": "blue", "url": url, "ca": "its"},
+            {"name": "green", "url": own},
+            {"name": "gold", "url": own, "ca": "its"},
+            {"name": "red", "url": next},
+        ]}],
+        "routing": {"default": {"group": "adhoc"}},
+        "certificates": {"its": ca},
+    });
+    let settings = Settings { backend_roots: Some(roots.clone()), ..settings() };
+    let gateway = Gateway::with(settings, Some(table)).await;
+    for trusted in ["blue", "green", "gold"] {
+        gateway.healthy(trusted).await;
+    }
+    let red = gateway.unhealthy("red").await;
+    assert!(red.contains("UnknownIssuer"), "{red}");
+    std::fs::write(&file, next_ca).unwrap();
+    let over = CancellationToken::new();
+    let following = tokio::spawn(roots.follow(over.clone()));
+    gateway.healthy("red").await;
+    over.cancel();
+    following.await.unwrap();
+    std::fs::remove_file(file).unwrap();
 }

@@ -244,6 +244,18 @@ const REFUSED: &[Refusal] = &[
         because: "spec.external: caSecretRef is for https URLs; use https:// or remove caSecretRef",
     },
     Refusal {
+        case: "credentials for an http url",
+        object: "spec: {external: [{name: old, url: 'http://old:8080', credentialsSecretRef: {name: login}}]}",
+        field: "spec.external[0]",
+        because: "spec.external: credentialsSecretRef is for https URLs, since what it holds would be sent in clear text; use https:// or remove credentialsSecretRef",
+    },
+    Refusal {
+        case: "an external cluster that is to hibernate",
+        object: "spec: {external: [{name: old, url: 'http://old:8080', serving: Hibernated}]}",
+        field: "spec.external[0].serving",
+        because: "Unsupported value: \"Hibernated\": supported values: \"Active\", \"Drained\"",
+    },
+    Refusal {
         case: "a CA in a Secret that cannot exist",
         object: "spec: {external: [{name: old, url: 'https://old', caSecretRef: {name: Old_CA}}]}",
         field: "spec.external[0].caSecretRef.name",
@@ -288,7 +300,7 @@ spec:
   healthCheck: {sql: SELECT count(*) FROM tpch.tiny.nation, user: health, intervalSeconds: 5, timeoutSeconds: 5}
   rollout: {drainTimeout: 1h}
   external:
-  - {name: old, url: 'https://old.example.com', weight: 0, clientUrl: 'https://old.example.com:8443', caSecretRef: {name: ca}}
+  - {name: old, url: 'https://old.example.com', weight: 0, clientUrl: 'https://old.example.com:8443', serving: Drained, caSecretRef: {name: ca}, credentialsSecretRef: {name: login}}
   template:
     metadata: {labels: {example.com/team: bi}, annotations: {example.com/note: 'any text, with spaces'}}
     spec: {version: '476', workers: {replicas: 3}}

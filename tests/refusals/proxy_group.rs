@@ -214,6 +214,18 @@ const REFUSED: &[Refusal] = &[
         because: "spec.template.spec.server.ports: client and admin must be two ports",
     },
     Refusal {
+        case: "the port for events for clients",
+        object: "spec: {gateway: {name: prod}, template: {spec: {server: {ports: {client: 9091}}}}}",
+        field: "spec.template.spec.server.ports",
+        because: "spec.template.spec.server.ports: port 9091 is the proxies' own for events of coordinators; choose another",
+    },
+    Refusal {
+        case: "the port for events for administration",
+        object: "spec: {gateway: {name: prod}, template: {spec: {server: {ports: {admin: 9091}}}}}",
+        field: "spec.template.spec.server.ports",
+        because: "spec.template.spec.server.ports: port 9091 is the proxies' own for events of coordinators; choose another",
+    },
+    Refusal {
         case: "a port that only root may have",
         object: "spec: {gateway: {name: prod}, template: {spec: {server: {ports: {client: 443}}}}}",
         field: "spec.template.spec.server.ports.client",

@@ -14,7 +14,10 @@ use kube::{
 use serde::de::DeserializeOwned;
 
 use super::report::{Kind, Objects, Report, report};
-use crate::desired::{labels::PROXY_GROUP, proxy_group::admin_port};
+use crate::desired::{
+    labels::PROXY_GROUP,
+    proxy_group::{admin_port, is_admin_secure},
+};
 
 /// A proxy that does not answer is not waited for.
 const DEADLINE: Duration = Duration::from_secs(3);
@@ -77,8 +80,10 @@ async fn applied(client: &Client, namespace: &str) -> BTreeMap<String, BTreeMap<
 }
 
 async fn table_of(client: &Client, namespace: &str, pod: &Pod) -> Option<String> {
+    // By HTTPS the API server asks without looking at the certificate, as probes do.
+    let scheme = if is_admin_secure(pod) { "https:" } else { "" };
     let (pod, port) = (pod.name_any(), admin_port(pod));
-    let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}:{port}/proxy/metrics");
+    let path = format!("/api/v1/namespaces/{namespace}/pods/{scheme}{pod}:{port}/proxy/metrics");
     let metrics = client.request_text(Request::get(path).body(Vec::new()).ok()?).await.ok()?;
     table_in(&metrics)
 }

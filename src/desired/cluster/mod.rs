@@ -30,6 +30,7 @@ pub use autoscaler::{autoscaler, autoscaling, first_workers};
 pub use events::{EVENT_TOKEN_ENV, EVENT_TOKEN_KEY, event_listener, event_token_hash, events_lead_to, tells_events};
 pub use graceful::{WORKER_USER_KEY, drains, shutdown_timeout};
 pub(super) use live::forget;
+pub(super) use tls::certificate_data;
 pub use tls::{CERTIFICATE_KEY, COMBINED_KEY, Leaf, PRIVATE_KEY, Source, internal, leaves, server};
 
 use super::{

@@ -3,7 +3,7 @@
 //! Between its nodes Trino makes certificates by itself, from the shared secret. That fits pods whose addresses nobody knows
 //! before, and nothing of it has to be renewed, whereas its HTTP clients read a trust store once, at their start.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::{
     ByteString,
@@ -136,17 +136,10 @@ impl ClusterIdentity {
 
     /// A leaf's Secret. `bundle` is what it is trusted by; `certificate` and `key` are in PEM.
     pub fn certificate_secret(&self, leaf: &Leaf, bundle: &str, certificate: &str, key: &str) -> Secret {
-        let bytes = |text: String| ByteString(text.into_bytes());
-        let data = [
-            (CA_KEY, bundle.to_owned()),
-            (CERTIFICATE_KEY, certificate.to_owned()),
-            (PRIVATE_KEY, key.to_owned()),
-            (COMBINED_KEY, format!("{key}{certificate}")),
-        ];
         Secret {
             metadata: object_meta(leaf.secret.clone(), &self.namespace, &self.labels(Some(leaf.component))),
             type_: Some("kubernetes.io/tls".to_owned()),
-            data: Some(data.into_iter().map(|(key, text)| (key.to_owned(), bytes(text))).collect()),
+            data: Some(certificate_data(bundle, certificate, key)),
             ..Secret::default()
         }
     }
@@ -183,6 +176,17 @@ impl ClusterIdentity {
             },
         })
     }
+}
+
+/// What a Secret with a certificate holds.
+pub(in crate::desired) fn certificate_data(bundle: &str, certificate: &str, key: &str) -> BTreeMap<String, ByteString> {
+    let data = [
+        (CA_KEY, bundle.to_owned()),
+        (CERTIFICATE_KEY, certificate.to_owned()),
+        (PRIVATE_KEY, key.to_owned()),
+        (COMBINED_KEY, format!("{key}{certificate}")),
+    ];
+    data.into_iter().map(|(key, text)| (key.to_owned(), ByteString(text.into_bytes()))).collect()
 }
 
 /// How the pods of a component are spoken to.

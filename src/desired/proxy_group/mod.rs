@@ -22,6 +22,7 @@ use super::{
 };
 use crate::api::{ProxyGroupSpec, ServiceType};
 
+mod admin;
 mod config;
 mod error;
 mod listeners;
@@ -30,6 +31,7 @@ mod pods;
 mod relabel;
 mod tls;
 
+pub use admin::{admin_leaf, is_admin_secure};
 pub(super) use config::revised;
 pub use config::{check_config, config_hash, is_reloaded};
 pub use error::RenderError;

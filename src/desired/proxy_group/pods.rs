@@ -10,7 +10,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 
-use super::{ListenerPort, ProxyIdentity, RenderError, config, listeners, placement, relabel, selector, tls};
+use super::{ListenerPort, ProxyIdentity, RenderError, admin, config, listeners, placement, relabel, selector, tls};
 use crate::{
     api::{Image, ProxyGroupSpec, ProxyPodSpec, Variable},
     desired::{
@@ -71,8 +71,10 @@ pub fn render(
     config::check_config(spec)?;
     let mut container = container(&pod, source, args, listeners::pod_ports(spec, listeners));
     let mounts = tls::mounted(spec).into_iter().map(|secret| mount(secret.volume, secret.directory));
+    admin::secure_probes(&mut container, spec);
+    let admin = admin::volume(proxies, spec).map(|_| mount(admin::VOLUME, admin::DIRECTORY));
     let settings = config::volume(proxies, spec).map(|_| mount(config::VOLUME, config::DIRECTORY));
-    container.volume_mounts.get_or_insert_default().extend(mounts.chain(settings).chain(user_mounts));
+    container.volume_mounts.get_or_insert_default().extend(mounts.chain(admin).chain(settings).chain(user_mounts));
     let grace = (sleep + timeout).as_secs() + 10;
     let volumes = volumes(proxies, spec).into_iter().chain(config::volume(proxies, spec)).chain(user_volumes);
     let template = PodTemplateSpec {
@@ -136,7 +138,12 @@ fn arguments(
         "--log-format=json".to_owned(),
     ];
     let listen = |ListenerPort { name, port }: &ListenerPort| format!("--listen={name}=0.0.0.0:{port}");
-    let further = listeners.iter().map(listen).chain(tls::arguments(spec)).chain(config::argument(spec));
+    let further = listeners
+        .iter()
+        .map(listen)
+        .chain(tls::arguments(spec))
+        .chain(admin::arguments(spec))
+        .chain(config::argument(spec));
     fixed.into_iter().chain(further).collect()
 }
 
@@ -210,5 +217,6 @@ fn volumes(proxies: &ProxyIdentity, spec: &ProxyGroupSpec) -> Vec<Volume> {
             ..Volume::default()
         },
     ];
-    own.into_iter().chain(tls::mounted(spec).into_iter().map(tls::Mounted::into_volume)).collect()
+    let secrets = tls::mounted(spec).into_iter().map(tls::Mounted::into_volume);
+    own.into_iter().chain(secrets).chain(admin::volume(proxies, spec)).collect()
 }

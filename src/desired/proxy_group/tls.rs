@@ -1,17 +1,19 @@
-//! The proxies' TLS to clients: which Secrets it takes, and how they come into the pods. It reads none of them.
+//! The proxies' TLS to clients and coordinators: which Secrets it takes, and how they come into the pods. It reads none of them.
 
 use k8s_openapi::api::core::v1::{KeyToPath, SecretVolumeSource, Volume};
 
+use super::admin;
 use crate::{
-    api::{ClientAuthentication, ClientTls, ProxyGroupSpec},
+    api::{BackendTls, ClientAuthentication, ClientTls, ProxyGroupSpec},
     desired::CA_KEY,
 };
 
 const SECRET_REF: &str = "spec.template.spec.security.tls.client.secretRef";
+const BACKEND_REF: &str = "spec.template.spec.security.tls.backend.caSecretRef";
 const CA_SECRET_REF: &str = "spec.template.spec.security.tls.client.clientAuth.caSecretRef";
 
 /// Read by the group that the volumes belong to, and by nobody else.
-const MODE: i32 = 0o440;
+pub(super) const MODE: i32 = 0o440;
 
 /// A Secret without which proxies do not start.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +52,7 @@ impl File {
 
 /// What the spec says of TLS to clients.
 pub(super) fn client(spec: &ProxyGroupSpec) -> Option<&ClientTls> {
-    spec.template.as_ref()?.spec.as_ref()?.security.as_ref()?.tls.as_ref()?.client.as_ref()
+    admin::security(spec)?.client.as_ref()
 }
 
 /// The Secrets of users that the proxies need.
@@ -65,7 +67,18 @@ pub fn needed_secrets(spec: &ProxyGroupSpec) -> Vec<NeededSecret> {
 
 /// What is mounted.
 pub(super) fn mounted(spec: &ProxyGroupSpec) -> Vec<Mounted> {
-    let Some(ClientTls { secret_ref, client_auth }) = client(spec) else { return Vec::new() };
+    let backend = admin::security(spec).and_then(|tls| tls.backend.as_ref());
+    let backend = backend.map(|BackendTls { ca_secret_ref }| Mounted {
+        volume: "backend-ca",
+        directory: "/etc/warren/backend-ca",
+        field: BACKEND_REF,
+        secret: ca_secret_ref.name.clone(),
+        files: vec![File::new(ca_secret_ref.key.as_deref().unwrap_or(CA_KEY), "ca.crt", "--backend-ca")],
+    });
+    client(spec).map(to_clients).unwrap_or_default().into_iter().chain(backend).collect()
+}
+
+fn to_clients(ClientTls { secret_ref, client_auth }: &ClientTls) -> Vec<Mounted> {
     let own = Mounted {
         volume: "client-tls",
         directory: "/etc/warren/client-tls",
