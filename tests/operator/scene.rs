@@ -190,16 +190,7 @@ impl Scene {
             return Ok(json!(state.told.get(address).map_or("ACTIVE", String::as_str)).to_string());
         }
         let cluster = request.uri().host().and_then(|host| host.split_once("-coordinator")).expect("a coordinator").0;
-        let asks =
-            server.get("trinoclusters", cluster).is_some_and(|cluster| cluster["spec"]["authentication"].is_object());
-        if asks {
-            let files = state.passwords.get(cluster).cloned().unwrap_or_else(|| password_files(server, cluster));
-            if state.refuses || !lets_in(&files, header("x-trino-user"), header("authorization")) {
-                return Err(FetchError::Status(StatusCode::UNAUTHORIZED));
-            }
-        } else {
-            assert_eq!(header("authorization"), None, "nobody asked for it");
-        }
+        state.let_in(server, cluster, (header("x-trino-user"), header("authorization")))?;
         if url.ends_with("/v1/statement") {
             assert_eq!((request.method(), header("x-trino-user")), (&Method::POST, Some("warren-verify")));
             return Ok(state.answer(server, cluster, std::str::from_utf8(request.body()).expect("text")).to_string());
@@ -246,6 +237,23 @@ fn without_scheme(address: &str) -> &str {
 const VERIFICATION: &str = "20260921_122500_00000_abcde";
 
 impl State {
+    /// Whether a coordinator that asks who is there believes who asks, and as whom.
+    fn let_in(
+        &self,
+        server: &Server,
+        cluster: &str,
+        (user, authorization): (Option<&str>, Option<&str>),
+    ) -> Result<(), FetchError> {
+        let object = server.get("trinoclusters", cluster);
+        if !object.is_some_and(|cluster| cluster["spec"]["authentication"].is_object()) {
+            assert_eq!(authorization, None, "nobody asked for it");
+            return Ok(());
+        }
+        let files = self.passwords.get(cluster).cloned().unwrap_or_else(|| password_files(server, cluster));
+        let believed = !self.refuses && lets_in(&files, user, authorization);
+        believed.then_some(()).ok_or(FetchError::Status(StatusCode::UNAUTHORIZED))
+    }
+
     /// The workers that have joined.
     fn workers(&self, server: &Server, cluster: &str) -> u64 {
         let deployment = server.get("deployments", &format!("{cluster}-worker")).expect("there");
