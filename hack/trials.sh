@@ -129,7 +129,7 @@ state() {
       | {kind, name: .metadata.name, labels: .metadata.labels, finalizers: .metadata.finalizers,
          spec: (.spec // {} | del(.clusterIP, .clusterIPs, .ports[]?.nodePort)), keys: (.data // {} | keys),
          phase: .status.phase, ready: .status.readyReplicas, conditions: [.status.conditions[]? | select(.type | IN("Ready", "Reconciling", "Stalled")) | "\(.type) \(.status) \(.reason)"]}]
-      | walk(if type == "string" then gsub("adhoc-[0-9a-f]{4}-[0-9]+"; "adhoc-X") | gsub("[0-9a-f]{8}-[0-9a-f-]{27}"; "UID") | gsub("\\b[0-9a-f]{10,64}\\b"; "HASH") else . end)
+      | walk(if type == "string" then gsub("adhoc-[0-9a-f]{4}-[0-9]+"; "adhoc-X") | gsub("warren-trial-[a-z]+"; "NAMESPACE") | gsub("[0-9a-f]{8}-[0-9a-f-]{27}"; "UID") | gsub("\\b[0-9a-f]{10,64}\\b"; "HASH") else . end)
       | sort_by(.kind, .name, (.spec | tostring))[] | tojson'
 }
 
