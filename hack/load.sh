@@ -2,6 +2,19 @@
 # (tests/soak/Replicas.java). To be sourced, after clients/programs.sh; $LOGS and $THREADS are the script's.
 # shellcheck shell=bash
 
+# A cluster with this tree's operator, and the images of these versions of Trino; and what the load needs.
+prepare_fleets() { # VERSION…
+  local settings
+  settings=$("$HACK/cluster.sh" env)
+  eval "$settings"
+  "$HACK/tools.sh" helm trino
+  "$HACK/images.sh" trino "$@"
+  [ -n "${WARREN_IMAGE:-}" ] || WARREN_IMAGE=$("$HACK/images.sh" warren | tail -n 1)
+  export WARREN_IMAGE
+  "$HACK/install.sh"
+  prepare_load
+}
+
 prepare_load() {
   JAVA=$(java_home)/bin/java
   [ -d "${JDBC%/*}" ] || run_logged "downloading trino-jdbc" "$LOGS/jdbc.log" download_jdbc

@@ -30,18 +30,6 @@ fleet() {
 
 ready() { check ready trinogateway/gw trinoclustergroup/adhoc proxygroup/pxg && check workers 1; }
 
-prepare() {
-  local settings
-  settings=$("$HACK/cluster.sh" env)
-  eval "$settings"
-  "$HACK/tools.sh" helm trino
-  "$HACK/images.sh" trino "${TRINO_VERSIONS##* }"
-  [ -n "${WARREN_IMAGE:-}" ] || WARREN_IMAGE=$("$HACK/images.sh" warren | tail -n 1)
-  export WARREN_IMAGE
-  "$HACK/install.sh"
-  prepare_load
-}
-
 clean() {
   stop_load
   k annotate tcg/adhoc trinowarren.io/force-removal=true &>/dev/null || true
@@ -52,7 +40,7 @@ main() {
   local number component fault=''
   rm -rf "$LOGS"
   mkdir -p "$LOGS"
-  prepare
+  prepare_fleets "${TRINO_VERSIONS##* }"
   trap clean EXIT
   kubectl delete namespace "$NAMESPACE" --ignore-not-found >&2 # of an earlier run
   kubectl create namespace "$NAMESPACE" >/dev/null

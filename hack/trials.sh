@@ -32,18 +32,11 @@ source "$HACK/node/processes.sh"
 k() { kubectl --namespace "$NAMESPACE" "$@"; }
 
 prepare() {
-  local settings
-  settings=$("$HACK/cluster.sh" env)
-  eval "$settings"
-  [ "$WARREN_CLUSTER_KIND" = node ] || die "this kills processes of the node: it needs the local node"
-  "$HACK/tools.sh" helm trino
   # shellcheck disable=SC2086 # a list of words
-  "$HACK/images.sh" trino $TRINO_VERSIONS
-  IMAGE=${WARREN_IMAGE:-$("$HACK/images.sh" warren | tail -n 1)}
-  WARREN_IMAGE=$IMAGE "$HACK/install.sh"
+  prepare_fleets $TRINO_VERSIONS
+  [ "$WARREN_CLUSTER_KIND" = node ] || die "this kills processes of the node: it needs the local node"
   WARREN=$(dirname "$HACK")/target/$(uname -m)-unknown-linux-gnu/release/warren
   [ -x "$WARREN" ] || die "there is no $WARREN: build it by hack/images.sh warren"
-  prepare_load
   remove_leftovers
   kubectl -n "$SYSTEM" scale deployment/warren --replicas=0 >/dev/null
   kubectl -n "$SYSTEM" wait --for=delete pod -l app.kubernetes.io/instance=warren --timeout=60s >/dev/null
@@ -81,7 +74,7 @@ supervise() { # LOG
   trap 'kill -KILL $child 2>/dev/null; exit 0' TERM
   while :; do
     KUBECONFIG=$LOGS/kubeconfig unshare --mount sh -c "mount --bind '$LOGS/resolv.conf' /etc/resolv.conf && exec '$WARREN' operator \
-      --image '$IMAGE' --lease-namespace '$SYSTEM' --identity trial --listen 127.0.0.1:0" >>"$1" 2>&1 </dev/null &
+      --image '$WARREN_IMAGE' --lease-namespace '$SYSTEM' --identity trial --listen 127.0.0.1:0" >>"$1" 2>&1 </dev/null &
     child=$!
     echo "$child" >"$LOGS/operator.pid"
     wait "$child" || true

@@ -102,18 +102,6 @@ take_back() { # FROM TO
   info "Trino $2 was taken back while Trino $1 drained, which serves on; the other one is gone, after $((SECONDS - begin)) s"
 }
 
-prepare() {
-  local settings
-  settings=$("$HACK/cluster.sh" env)
-  eval "$settings"
-  "$HACK/tools.sh" helm
-  "$HACK/images.sh" trino "$@"
-  [ -n "${WARREN_IMAGE:-}" ] || WARREN_IMAGE=$("$HACK/images.sh" warren | tail -n 1)
-  export WARREN_IMAGE
-  "$HACK/install.sh"
-  prepare_load
-}
-
 clean() {
   stop_load
   kill "${WATCH:-}" "${LISTING:-}" 2>/dev/null || true
@@ -125,7 +113,7 @@ main() {
   local from=${1:-${TRINO_VERSIONS%% *}} to=${2:-${TRINO_VERSIONS##* }} status=0
   rm -rf "$LOGS"
   mkdir -p "$LOGS"
-  prepare "$from" "$to"
+  prepare_fleets "$from" "$to"
   trap clean EXIT
   kubectl delete namespace "$NAMESPACE" --ignore-not-found >&2 # of an earlier run
   kubectl create namespace "$NAMESPACE" >/dev/null
