@@ -3,8 +3,9 @@
 # the few plugins that the tests use, on a Debian with a trimmed Java. To be sourced by images.sh.
 # shellcheck shell=bash
 
+# The PostgreSQL connector, a plugin of its own in the tests, wants the types of geospatial.
 TRINO_PLUGINS="tpch tpcds memory blackhole jmx http-event-listener password-authenticators resource-group-managers
-  spooling-filesystem exchange-filesystem"
+  spooling-filesystem exchange-filesystem geospatial"
 JAVA_MODULES=java.se,jdk.unsupported,jdk.incubator.vector,jdk.management,jdk.management.agent,jdk.crypto.ec,jdk.zipfs
 JAVA_MODULES+=,jdk.attach,jdk.jcmd,jdk.naming.dns,jdk.security.auth,jdk.jfr,jdk.charsets
 
