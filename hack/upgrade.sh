@@ -50,8 +50,8 @@ watch_queries() {
       address=$(k get "$name" -o jsonpath='{.spec.clusterIP}:{.spec.ports[0].port}') || continue
       [[ $address != None* ]] || continue
       listed=$(curl -sf --max-time 5 -H 'X-Trino-User: soak' "http://$address/v1/query") || continue
-      jq -r '.[] | (.query | capture("-- soak (?<comment>.*)$")?) as $of | "\($of.comment) \(.queryId)"' <<<"$listed" >>"$LOGS/queries.log"
-      jq -r --arg name "${name#service/}" '"\(now | floor) \($name) \([.[] | select(.state | IN("FINISHED", "FAILED") | not)] | length)"' <<<"$listed" >>"$LOGS/busy.log"
+      jq -r '.[] | (.query | capture("-- soak (?<comment>.*)$")?) as $of | "\($of.comment) \(.queryId)"' <<<"$listed" >>"$LOGS/queries.log" || continue # cut off
+      jq -r --arg name "${name#service/}" '"\(now | floor) \($name) \([.[] | select(.state | IN("FINISHED", "FAILED") | not)] | length)"' <<<"$listed" >>"$LOGS/busy.log" || continue
     done
     sleep 1
   done 2>/dev/null

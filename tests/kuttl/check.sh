@@ -283,10 +283,11 @@ pods_json() { k get pods -l "$1" -o json | jq -c '[.items[] | {key: .metadata.ui
 remember() { # LABEL
   kubectl annotate --overwrite namespace "$NAMESPACE" "test/label=$1" "test/pods=$(pods_json "$1")" >/dev/null
 }
+noted() { kubectl get namespace "$NAMESPACE" -o jsonpath="{.metadata.annotations.test/$1}"; } # label|pods
 remembered() {
   local label before
-  label=$(kubectl get namespace "$NAMESPACE" -o jsonpath='{.metadata.annotations.test/label}')
-  before=$(kubectl get namespace "$NAMESPACE" -o jsonpath='{.metadata.annotations.test/pods}')
+  label=$(noted label)
+  before=$(noted pods)
   pods_json "$label" | jq -e --argjson before "$before" '. as $now | all($before | to_entries[]; $now[.key] == .value)' >/dev/null ||
     no "pods that were to stay are gone or have restarted: $before, now $(pods_json "$label")"
 }
@@ -294,8 +295,8 @@ remembered() {
 # None of those pods is left, for their namesakes of another template.
 replaced() {
   local label before
-  label=$(kubectl get namespace "$NAMESPACE" -o jsonpath='{.metadata.annotations.test/label}')
-  before=$(kubectl get namespace "$NAMESPACE" -o jsonpath='{.metadata.annotations.test/pods}')
+  label=$(noted label)
+  before=$(noted pods)
   pods_json "$label" | jq -e --argjson before "$before" 'length > 0 and all(keys[]; in($before) | not)' >/dev/null ||
     no "pods that were to be replaced are there: $before, now $(pods_json "$label")"
 }
