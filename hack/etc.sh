@@ -59,6 +59,7 @@ print(json.dumps({
     "s3": {"access": "clients", "secret": "clients-secret"},
     "adhoc-7f3a-1-internal": {"shared-secret": os.urandom(32).hex()},
     "adhoc-7f3a-1-events": {"token": "the-token"},
+    "warren-ca": {"ca.crt": read("ca.crt")},
     "tokens": {"public.pem": read("tokens.pub")},
     "clients": {"ca.crt": read("clients.crt")},
     "ldap": {"ca.crt": read("ca.crt"), "password": "bind-secret"},
@@ -75,11 +76,13 @@ node() { # NAME GOLDEN COMPONENT PORT COORDINATOR_PORT [FROM=>TO…]: starts it 
     "/etc/trino=>$folder/etc/trino" "/etc/warren=>$folder/etc/warren" "node.data-dir=/data/trino=>node.data-dir=$folder/data" \
     "http://$CLUSTER-coordinator:8080=>http://127.0.0.1:$5" "http-server.http.port=8080=>http-server.http.port=$4" \
     "http://s3.example:9000=>$(address s3)" "http://opa.example:8181=>$(address outside)" "http://audit.example:8181=>$(address outside)" \
-    "http://$CLUSTER-events.trino.svc:9091=>$(address outside)" \
+    "$CLUSTER-events.trino.svc:9091=>$CLUSTER-events.trino.svc:${PORT[events]}" \
     >"$folder/env"
   mapfile -t variables <"$folder/env"
   PORT[$name]=$4
-  launch "$name" env "${variables[@]}" JAVA_HOME="$(java_home)" PATH="$(java_home)/bin:$PATH" \
+  # The proxies' name leads here: it is what their certificate is checked for.
+  printf '127.0.0.1 %s\n' localhost "$CLUSTER-events.trino.svc" >"$folder/hosts"
+  launch "$name" env "${variables[@]}" JDK_JAVA_OPTIONS="-Djdk.net.hosts.file=$folder/hosts" JAVA_HOME="$(java_home)" PATH="$(java_home)/bin:$PATH" \
     "$SERVER/bin/launcher" run --etc-dir "$folder/etc/trino" "-Dnode.id=$name" -Dnode.internal-address=127.0.0.1
 }
 
@@ -149,8 +152,8 @@ version() { # VERSION
   check "$1: nothing was written elsewhere" elsewhere
   check "$1: OPA was asked" grep -q '^/v1/data/trino/allow' "$RUN/outside.log"
   check "$1: the event listener told, with its header from a Secret" wait_for "an event" 20 grep -q '^/events token' "$RUN/outside.log"
-  check "$1: Warren's own told beside it, by the cluster's token" wait_for "an event" 20 \
-    grep -q '^/v1/trino-event-listener Bearer the-token' "$RUN/outside.log"
+  check "$1: Warren's own told beside it, by HTTPS and the cluster's token" wait_for "an event" 20 \
+    grep -q '^/v1/trino-event-listener Bearer the-token' "$RUN/events.log"
   check "$1: the resource group is by the source" says "'global', 'etl'" rows "$coordinator" ann \
     "SELECT DISTINCT resource_group_id FROM system.runtime.queries WHERE source = 'etl-1'"
   check "$1: a password is asked for behind a proxy that speaks HTTPS" says '^401' status -H 'X-Forwarded-Proto: https' -u ann:wrong "$(address "$coordinator")/v1/query"
@@ -182,9 +185,11 @@ main() {
   wait_for "the S3 server" 30 curl -sf --max-time 5 -X PUT "$(address s3)/golden" || die "the S3 server did not start, log in $RUN/s3.log"
   PORT[outside]=$(free_ports 1)
   launch outside "$PYTHON" "$ETC/outside.py" "${PORT[outside]}"
+  PORT[events]=$(free_ports 1)
   WARREN=${WARREN_BINARY:-$HACK/../target/debug/warren}
   [ -n "${WARREN_BINARY:-}" ] || run_logged "building warren" "$LOGS/cargo.log" cargo build --locked --quiet
   certificates
+  launch events "$PYTHON" "$ETC/outside.py" "${PORT[events]}" "$RUN/events.pem"
   for each in "$@"; do
     version "$each"
     asking "$each"

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Certificates that are renewed under load: a cluster with TLS on each hop on a real Kubernetes node, threads of the JDBC driver, and
-# twenty times one of its two certificates is taken away, so that the operator makes another. Each time the new serial number must
-# show on the wire; no pod restarts, and no query fails. One line, `ok` or `FAILED`.
+# twenty times one of its two certificates, or that of the proxies' port for events, is taken away, so that the operator makes
+# another. Each time the new serial number must show on the wire; events arrive, no pod restarts, and no query fails. One line, `ok`
+# or `FAILED`.
 #
 #   rotations.sh
 #   ROTATIONS=20 THREADS=8
@@ -37,7 +38,7 @@ clean() {
 }
 
 main() {
-  local number component fault=''
+  local number component fault='' components=(coordinator worker events)
   rm -rf "$LOGS"
   mkdir -p "$LOGS"
   prepare_fleets "${TRINO_VERSIONS##* }"
@@ -51,8 +52,7 @@ main() {
   step "$THREADS threads of queries, $ROTATIONS rotations"
   begin_load rotations "$(proxies_address "$NAMESPACE")" $((ROTATIONS * LIMIT))
   for ((number = 1; number <= ROTATIONS && ${#fault} == 0; number++)); do
-    component=coordinator
-    ((number % 2)) || component=worker
+    component=${components[(number - 1) % 3]}
     check renews adhoc "$component" "$LIMIT" >"$LOGS/$number.log" 2>&1 || fault="rotation $number: $(tail -n 1 "$LOGS/$number.log")"
     info "$number: $(tail -n 1 "$LOGS/$number.log")"
   done

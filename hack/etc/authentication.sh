@@ -5,7 +5,7 @@
 PASSWORD=$(printf '07%.0s' {1..32}) # of Warren's own user in the goldens: 32 bytes of 7
 SQL='SELECT name FROM tpch.tiny.region ORDER BY regionkey'
 
-certificates() { # a server's for localhost, that of a client called cy, and keys that sign tokens: the right one and another
+certificates() { # a server's for localhost, one as proxies show it for events, that of a client called cy, and keys that sign tokens: the right one and another
   local name
   (
     cd "$RUN"
@@ -13,6 +13,8 @@ certificates() { # a server's for localhost, that of a client called cy, and key
       openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj "/CN=$name" -keyout "$name.key" -out "$name.crt"
     done
     issue server ca "subjectAltName=DNS:localhost,IP:127.0.0.1" localhost
+    issue events ca "subjectAltName=DNS:pxg-proxy.trino.svc,DNS:*-events.trino.svc" pxg-proxy
+    cat events.key events.crt >events.pem
     issue cy clients "extendedKeyUsage=clientAuth" cy
     issue stranger ca "extendedKeyUsage=clientAuth" cy
     for name in tokens other; do

@@ -71,7 +71,8 @@ pub use routing::{
 };
 pub use storage::{Exchange, FaultTolerantExecution, Jvm, RetrievalMode, RetryPolicy, Spooling};
 pub use tls::{
-    CertManager, CertificateSecret, CertificateStatus, ClusterTls, InternalTls, IssuerReference, ServerTls, TlsStatus,
+    CertManager, CertificateSecret, CertificateStatus, ClusterTls, EventsTls, InternalTls, IssuerReference, ServerTls,
+    TlsStatus,
 };
 pub use workers::{GracefulShutdown, WorkerAutoscaling};
 

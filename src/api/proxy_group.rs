@@ -343,6 +343,9 @@ pub struct ProxyGroupStatus {
     /// The certificate of the admin port, where that speaks HTTPS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admin_certificate: Option<CertificateStatus>,
+    /// The certificate of the port for coordinators' events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events_certificate: Option<CertificateStatus>,
     /// Digest of `template.spec.config`; none where that is unset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_hash: Option<String>,

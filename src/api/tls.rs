@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::pod::SECRET_NAME_RULE;
 
-/// TLS to the coordinator, and between the nodes of the cluster. Default: none.
+/// TLS to the coordinator, between the nodes of the cluster, and from the coordinator to the gateway. Default: none but the last.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterTls {
@@ -17,6 +17,18 @@ pub struct ClusterTls {
     /// Between coordinator and workers, and from the operator to the workers. Default: plain HTTP.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub internal: Option<InternalTls>,
+    /// From the coordinator to the gateway's proxies, which it tells of its queries. Default: on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events: Option<EventsTls>,
+}
+
+/// TLS from the coordinator to the port 9091 of the gateway's proxies. They show a certificate of Warren's own CA of the namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EventsTls {
+    /// Whether it is on. Default: `true`. In a group, changing it makes a new cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
 }
 
 /// TLS from the proxies, the operator and clients to the coordinator, on port 8443. The certificate is issued by Warren's own CA

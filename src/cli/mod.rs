@@ -1,5 +1,6 @@
 //! Arguments and wiring: the only reader of the environment. Nobody names it but `main.rs`.
 
+mod certificates;
 mod crds;
 pub mod kubectl;
 mod operator;

@@ -16,7 +16,7 @@ use tokio::{net::TcpListener, sync::oneshot, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Failure,
+    Failure, certificates,
     signals::Signals,
     traces,
     tuning::{Standing, Tuner},
@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     follow::{self, ConfigMapSource, Listen, Publisher, Standalone},
-    proxy::{Door, Proxy, Roots, Settings, Shard, Tls, TlsFiles},
+    proxy::{Door, Proxy, Roots, Settings, Shard, Tls},
     routing::Router,
     telemetry::{self, Admin, Exporter, Lines, Metrics, Token, Traces, admin},
 };
@@ -61,26 +61,11 @@ pub(super) struct Arguments {
     /// --config and 0.0.0.0:9090 without].
     #[arg(long, value_name = "ADDR")]
     listen_admin: Option<SocketAddr>,
-    /// A port for coordinators' events alone, in plain HTTP; they are taken where clients connect, too [default: none].
+    /// A port for coordinators' events alone, in plain HTTP unless --events-tls-cert is given; they are taken where clients connect, too [default: none].
     #[arg(long, value_name = "ADDR", env = "WARREN_LISTEN_EVENTS")]
     listen_events: Option<SocketAddr>,
-    /// Certificate for clients, in PEM, with those between it and its CA: clients then connect by https, with HTTP/1.1
-    /// or HTTP/2. Read again when it changes.
-    #[arg(long, value_name = "FILE", requires = "tls_key")]
-    tls_cert: Option<PathBuf>,
-    /// Private key of --tls-cert, in PEM.
-    #[arg(long, value_name = "FILE", requires = "tls_cert")]
-    tls_key: Option<PathBuf>,
-    /// CA that clients' certificates must chain up to; clients without one are refused.
-    #[arg(long, value_name = "FILE", requires = "tls_cert")]
-    tls_client_ca: Option<PathBuf>,
-    /// Certificate of the admin port, in PEM, with those between it and its CA: it then speaks HTTPS alone. Read again when it
-    /// changes.
-    #[arg(long, value_name = "FILE", requires = "admin_tls_key")]
-    admin_tls_cert: Option<PathBuf>,
-    /// Private key of --admin-tls-cert, in PEM.
-    #[arg(long, value_name = "FILE", requires = "admin_tls_cert")]
-    admin_tls_key: Option<PathBuf>,
+    #[command(flatten)]
+    certificates: certificates::Arguments,
     /// CA certificates, in PEM, by which coordinators that speak https are trusted, besides those of the routing table. Read
     /// again when it changes.
     #[arg(long, value_name = "FILE")]
@@ -156,11 +141,14 @@ async fn serve(arguments: Arguments) -> Result<(), Failure> {
     let (client, admin_address) = addresses(&arguments, standalone);
     let (settings, tuner) = tuned(&arguments).map_err(Failure::Usage)?;
     let roots = settings.backend_roots.clone();
-    let (tls, admin_tls) = (tls(&arguments).map_err(Failure::Usage)?, admin_tls(&arguments).map_err(Failure::Usage)?);
+    let certificates = &arguments.certificates;
+    let tls = certificates.for_clients().map_err(Failure::Usage)?;
+    let admin_tls = certificates.for_admins().map_err(Failure::Usage)?;
+    let events_tls = certificates.for_events().map_err(Failure::Usage)?;
     let mut doors = doors(client, &further, tls.as_ref(), settings.shards)?;
     if let Some(events) = arguments.listen_events {
         for (doors, door) in doors.iter_mut().zip(open_doors(events, "--listen-events", settings.shards)?) {
-            doors.push(door.for_events());
+            doors.push(door.for_events(events_tls.clone()));
         }
     }
     let admins = TcpListener::bind(admin_address)
@@ -199,7 +187,7 @@ async fn serve(arguments: Arguments) -> Result<(), Failure> {
     let overseer = proxy.clone();
     let over = done.clone();
     tasks.spawn(async move { overseer.oversee(tables, over).await });
-    for tls in tls.into_iter().chain(admin_tls) {
+    for tls in [tls, admin_tls, events_tls].into_iter().flatten() {
         tasks.spawn(tls.follow(done.clone()));
     }
     if let Some(roots) = roots {
@@ -241,22 +229,6 @@ fn settings(arguments: &Arguments) -> anyhow::Result<Settings> {
         backend_roots,
         ..default
     })
-}
-
-fn tls(arguments: &Arguments) -> anyhow::Result<Option<Tls>> {
-    let (Some(certificate), Some(key)) = (arguments.tls_cert.clone(), arguments.tls_key.clone()) else {
-        return Ok(None);
-    };
-    let files = TlsFiles { certificate, key, client_ca: arguments.tls_client_ca.clone() };
-    Ok(Some(Tls::read(files).context("TLS for clients cannot be set up")?))
-}
-
-fn admin_tls(arguments: &Arguments) -> anyhow::Result<Option<Tls>> {
-    let (Some(certificate), Some(key)) = (arguments.admin_tls_cert.clone(), arguments.admin_tls_key.clone()) else {
-        return Ok(None);
-    };
-    let files = TlsFiles { certificate, key, client_ca: None };
-    Ok(Some(Tls::read(files).context("TLS of the admin port cannot be set up")?))
 }
 
 /// The doors of each shard.

@@ -88,6 +88,12 @@ impl Authorities {
         self.able(now).rfind(settled).or_else(|| self.able(now).next())
     }
 
+    /// Who signs for those who read what they trust once, at their start: the oldest that is not in the last twentieth of its
+    /// life, for it is trusted by most of them. Where there is none, [`Self::signer`].
+    pub fn eldest_signer(&self, now: Timestamp) -> Option<&Authority> {
+        self.able(now).find(|authority| authority.says.leaves_at() > now).or_else(|| self.signer(now))
+    }
+
     /// What is trusted, in PEM: all that have not ended.
     pub fn bundle(&self, now: Timestamp) -> String {
         self.valid(now).map(|authority| authority.certificate.as_str()).collect()

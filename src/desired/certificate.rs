@@ -59,6 +59,12 @@ impl Certificate {
         Timestamp::from_second(made.as_second() + life / 3 * 2).unwrap_or(made)
     }
 
+    /// When one of a CA begins its last twentieth, in which it signs for nobody who could do with a newer one.
+    pub fn leaves_at(&self) -> Timestamp {
+        let life = self.not_after.as_second() - self.made_at().as_second();
+        Timestamp::from_second(self.not_after.as_second() - life / 20).unwrap_or(self.not_after)
+    }
+
     /// When one that Warren made was made.
     pub fn made_at(&self) -> Timestamp {
         self.not_before.checked_add(BACKDATED).unwrap_or(self.not_before)

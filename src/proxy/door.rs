@@ -108,9 +108,11 @@ impl Door {
         self
     }
 
-    /// The same, for coordinators' events alone: whatever else is asked there is not found.
-    pub fn for_events(mut self) -> Self {
+    /// The same, for coordinators' events alone: whatever else is asked there is not found. With `tls` it speaks that to who begins
+    /// it, and plain HTTP to all others.
+    pub fn for_events(mut self, tls: Option<Tls>) -> Self {
         self.for_events = true;
+        self.tls = tls;
         self
     }
 

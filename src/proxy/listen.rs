@@ -33,6 +33,9 @@ const PING: Duration = Duration::from_secs(20);
 /// The most requests that one HTTP/2 connection may have under way.
 const MAX_STREAMS: u32 = 1000;
 
+/// With what a client begins TLS: the record of a handshake (RFC 8446, 5.1). No method of HTTP begins so.
+const HANDSHAKE: u8 = 22;
+
 type Server = auto::Builder<TokioExecutor>;
 
 /// Serves clients at `door` until `shutdown`, then drains.
@@ -131,20 +134,20 @@ async fn connection(context: Arc<Context>, stream: TcpStream, peer: SocketAddr) 
     let _ = stream.set_nodelay(true);
     let meters = &context.gateway.observer.meters;
     meters.connections.inc();
-    let secure = context.tls.is_some();
+    let tls = tls_of(&context, &stream).await;
     let arrival = Arrival {
         shard: context.shard,
         peer,
         peer_value: Arrival::value_of(peer),
         local,
-        secure,
+        secure: tls.is_some(),
         server_name: None,
         listener: context.listener.clone(),
         for_events: context.for_events,
         seen: Mutex::default(),
     };
     let stream = Patient::new(stream, context.gateway.settings.load().write_timeout);
-    let ended = match &context.tls {
+    let ended = match tls {
         None => serve_http(&context, stream, arrival).await,
         Some(tls) => match Box::pin(handshake(tls, stream, context.gateway.settings.load().header_timeout)).await {
             Ok(stream) => {
@@ -162,6 +165,22 @@ async fn connection(context: Arc<Context>, stream: TcpStream, peer: SocketAddr) 
         tracing::debug!(%peer, error, "a client's connection broke");
     }
     meters.connections.dec();
+}
+
+/// What the connection is secured by. At a door for events who begins with plain HTTP goes on so; one that begins with nothing is
+/// left to the deadlines of what follows.
+async fn tls_of<'a>(context: &'a Context, stream: &TcpStream) -> Option<&'a Tls> {
+    let tls = context.tls.as_ref()?;
+    if !context.for_events {
+        return Some(tls);
+    }
+    let mut first = [0];
+    let deadline = context.gateway.settings.load().header_timeout;
+    let seen = tokio::time::timeout(deadline, stream.peek(&mut first)).await;
+    match seen {
+        Ok(Ok(1)) if first[0] != HANDSHAKE => None,
+        _ => Some(tls),
+    }
 }
 
 async fn handshake<S>(tls: &Tls, stream: S, deadline: Duration) -> io::Result<tokio_rustls::server::TlsStream<S>>

@@ -1,25 +1,23 @@
-//! Asks proxies at their admin ports, as their Secret lets the operator do, and keeps the certificates of these ports.
+//! Asks proxies at their admin ports, as their Secret lets the operator do.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, header::AUTHORIZATION};
 use k8s_openapi::api::core::v1::Pod;
 
 use super::{
-    certificates,
     context::Context,
     error::Error,
     fetch::{Trust, pod_url, secure_pod_url},
     proxies,
 };
 use crate::{
-    api::{CertificateStatus, ProxyGroup},
+    api::ProxyGroup,
     desired::{
         CA_KEY,
-        proxy_group::{ADMIN_TOKEN_KEY, ProxyIdentity, admin_leaf, admin_port, is_admin_secure},
+        proxy_group::{ADMIN_TOKEN_KEY, admin_port, is_admin_secure},
     },
-    lifecycle::passed,
 };
 
 /// Proxies that are asked at the same time.
@@ -98,34 +96,4 @@ pub(super) async fn access(
         trust.ca = ca.and_then(|ca| String::from_utf8(ca.0).ok()).unwrap_or_default();
     }
     Ok(Access { token, trust })
-}
-
-/// Makes and renews the certificate of the admin port, where that speaks HTTPS; and after what time to look again.
-pub(super) async fn certificate(
-    context: &Context,
-    group: &ProxyGroup,
-    identity: &ProxyIdentity,
-) -> Result<Option<(CertificateStatus, Duration)>, Error> {
-    let Some(leaf) = admin_leaf(identity, &group.spec) else { return Ok(None) };
-    let around =
-        |bundle: &str, certificate: &str, key: &str| identity.admin_certificate_secret(bundle, certificate, key);
-    let (status, next) = certificates::own(context, &identity.namespace, &leaf, around).await?;
-    Ok(Some((status, passed(context.now(), next))))
-}
-
-/// The certificate that the status is to tell. One that is not asked for any more stays until all proxies are `settled`, and
-/// then goes.
-pub(super) async fn kept(
-    context: &Context,
-    group: &ProxyGroup,
-    identity: &ProxyIdentity,
-    certificate: Option<CertificateStatus>,
-    settled: bool,
-) -> Result<Option<CertificateStatus>, Error> {
-    let before = group.status.as_ref().and_then(|status| status.admin_certificate.clone());
-    if certificate.is_none() && before.is_some() && settled {
-        context.delete_secret(&identity.namespace, &identity.admin_secret_name()).await?;
-        return Ok(None);
-    }
-    Ok(certificate.or(before))
 }

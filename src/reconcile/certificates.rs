@@ -68,7 +68,7 @@ pub(super) async fn settle(
             (&mut status.internal, known.internal.clone())
         };
         *place = match &leaf.source {
-            Source::Own => {
+            Source::Own | Source::OwnEldest => {
                 let around = |bundle: &str, certificate: &str, key: &str| {
                     identity.certificate_secret(leaf, bundle, certificate, key)
                 };
@@ -124,7 +124,11 @@ pub(super) async fn own(
     for _ in 0..TRIES {
         let authorities = authorities(context, namespace).await?;
         let bundle = authorities.bundle(now);
-        let signer = authorities.signer(now).expect("one that is not due for a new one has one that signs");
+        let signer = match leaf.source {
+            Source::OwnEldest => authorities.eldest_signer(now),
+            _ => authorities.signer(now),
+        };
+        let signer = signer.expect("one that is not due for a new one has one that signs");
         let found = context.secret(namespace, &leaf.secret).await?;
         let standing = found.as_ref().and_then(|secret| good(secret, leaf, signer, &bundle, now));
         let (certificate, key) = match standing {
@@ -161,7 +165,9 @@ fn good(secret: &Secret, leaf: &Leaf, signer: &Authority, bundle: &str, now: Tim
     if says.issuer != signer.says.subject || says.renew_at() <= now || lasts > leaf.life {
         return None;
     }
-    leaf.names.iter().all(|name| fault(&certificate, bundle, name, now).is_none()).then(|| {
+    // Names with a part that stands for any are not what this could ask for.
+    let mut asked = leaf.names.iter().filter(|name| !name.contains('*'));
+    asked.all(|name| fault(&certificate, bundle, name, now).is_none()).then(|| {
         let combined = text(secret, COMBINED_KEY) == Some(format!("{key}{certificate}"));
         let complete = combined && text(secret, CA_KEY).as_deref() == Some(bundle);
         Good { certificate, key, complete }
@@ -193,7 +199,7 @@ fn status_of(leaf: &Leaf, ca: &str, says: Certificate, renew_at: Option<Timestam
 }
 
 /// The CA of a namespace, with a new one if it is time.
-async fn authorities(context: &Context, namespace: &str) -> Result<Authorities, Error> {
+pub(super) async fn authorities(context: &Context, namespace: &str) -> Result<Authorities, Error> {
     let now = context.now();
     for _ in 0..TRIES {
         let found = context.secret(namespace, CA_SECRET).await?;

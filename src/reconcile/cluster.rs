@@ -87,10 +87,7 @@ async fn bring_up(cluster: Arc<TrinoCluster>, context: &Context) -> Result<Actio
     let objects = objects.ok_or(Error::Incomplete(name))?;
     // All Secrets before the pods that read them.
     secrets::create(context, &identity, &cluster.spec).await?;
-    let event_token = match &objects.events {
-        Some(_) => context.event_token(|token| identity.events_secret(token)).await?,
-        None => None,
-    };
+    let event_token = events::settle(context, &identity, &objects).await?;
     let certificates = certificates::settle(context, &cluster, &identity).await?;
     let credential = credential::settle(context, &cluster, &identity).await?;
     let applied = apply(context, objects).await?;

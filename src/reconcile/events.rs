@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{Secret, Service};
 use kube::{ResourceExt, runtime::reflector::ObjectRef};
 
 use super::{
-    cluster,
+    certificates, cluster,
     context::Context,
     error::Error,
     index::{Index, Watched, label},
@@ -15,7 +15,7 @@ use super::{
 use crate::{
     api::{TrinoCluster, TrinoClusterGroup, TrinoGateway},
     desired::{
-        cluster::{event_token_hash, events_lead_to},
+        cluster::{ClusterIdentity, ClusterObjects, event_token_hash, events_lead_to, trusts_for_events},
         gateway,
         labels::GROUP,
     },
@@ -56,6 +56,22 @@ pub(super) fn astray(index: &Index, namespace: Option<&str>) -> Vec<ObjectRef<Tr
                 .is_some_and(|service| events_lead_to(&service) != gateway_of(index, cluster).as_deref())
     });
     astray.iter().map(|cluster| ObjectRef::from_obj(&**cluster)).collect()
+}
+
+/// What the coordinator needs to tell of its queries, before its pods: its token, whose hash is returned, and the CA by which
+/// it trusts the proxies.
+pub(super) async fn settle(
+    context: &Context,
+    identity: &ClusterIdentity,
+    objects: &ClusterObjects,
+) -> Result<Option<String>, Error> {
+    if objects.events.is_none() {
+        return Ok(None);
+    }
+    if trusts_for_events(&objects.coordinator) {
+        certificates::authorities(context, &identity.namespace).await?;
+    }
+    context.event_token(|token| identity.events_secret(token)).await
 }
 
 impl Context {

@@ -28,6 +28,7 @@ mod metrics;
 mod narrow;
 mod nodes;
 mod proxies;
+mod proxy_certificates;
 mod readiness;
 mod references;
 mod rendered;

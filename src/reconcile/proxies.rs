@@ -9,14 +9,13 @@ use k8s_openapi::api::{
 use kube::{Resource, ResourceExt, runtime::controller::Action};
 
 use super::{
-    admin,
     apply::Applied,
     assess,
     context::Context,
     credentials,
     error::Error,
     index::{Index, Watched, label},
-    references, rendered,
+    proxy_certificates, references, rendered,
     status::{self, HasStatus},
     tuning::{self, Found},
 };
@@ -66,7 +65,7 @@ pub(super) async fn reconcile(proxies: Arc<ProxyGroup>, context: &Context) -> Re
     let own_table = identity.routing_config_map(&proxies.spec);
     let config_maps: Vec<_> = objects.config.iter().map(ResourceExt::name_any).chain([own_table]).collect();
     let has_credentials = credentials::settle(context, &proxies, &identity).await?;
-    let certificate = admin::certificate(context, &proxies, &identity).await?;
+    let certificates = proxy_certificates::settle(context, &proxies, &identity, &listeners).await?;
     let deployment = apply(context, objects).await?;
     tuning::relabel(context, &proxies, &identity).await?;
     let found = tuning::look(context, &proxies, &identity, assess::is_complete(&deployment)).await?;
@@ -76,12 +75,13 @@ pub(super) async fn reconcile(proxies: Arc<ProxyGroup>, context: &Context) -> Re
         _ if has_credentials => credentials::INTERVAL,
         _ => RESYNC,
     };
-    let (certificate, renewal) = certificate.unzip();
-    let resync = renewal.map_or(resync, |renewal| renewal.min(resync));
+    let resync = certificates.again.map_or(resync, |renewal| renewal.min(resync));
     let conditions = missing.unwrap_or_else(|| conditions(&proxies, &deployment, &context.index, &identity.namespace));
     let settled = matches!(conditions, Conditions::Ready { .. });
+    let [admin_certificate, events_certificate] = certificates.kept(context, &proxies, &identity, settled).await?;
     let status = ProxyGroupStatus {
-        admin_certificate: admin::kept(context, &proxies, &identity, certificate, settled).await?,
+        admin_certificate,
+        events_certificate,
         listeners: listeners.iter().map(|listener| listener_status(&identity, &proxies, listener)).collect(),
         ..status_of(&proxies, &identity, &deployment, proxy_group::image(&rendered), &context.own_image)
     };

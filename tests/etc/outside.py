@@ -1,7 +1,10 @@
 """What stands outside of a cluster in hack/etc.sh: it lets everybody do everything as an Open Policy Agent, and takes events as a
-listener's ingest. Each request is a line of the log.   outside.py PORT"""
+listener's ingest. Each request is a line of the log. With a file of a key and a certificate it speaks HTTPS.
+
+    outside.py PORT [PEM]"""
 
 import http.server
+import ssl
 import sys
 
 
@@ -22,4 +25,9 @@ class Outside(http.server.BaseHTTPRequestHandler):
         pass
 
 
-http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Outside).serve_forever()
+server = http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Outside)
+if len(sys.argv) > 2:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(sys.argv[2])
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+server.serve_forever()

@@ -31,7 +31,7 @@ def main():
     container = pod["containers"][0]
     for mount in container["volumeMounts"]:
         volume = next(each for each in pod["volumes"] if each["name"] == mount["name"])
-        if mount["mountPath"] in ("/etc/trino", "/etc/warren", "/etc/warren-tls"):
+        if mount["mountPath"] in ("/etc/trino", "/etc/warren", "/etc/warren-tls", "/etc/warren-events"):
             place(volume, os.path.join(folder, mount["mountPath"].strip("/")), contents, replacements)
     for variable in container["env"]:
         reference = variable["valueFrom"]["secretKeyRef"]

@@ -214,27 +214,39 @@ encrypted() { # GROUP NODES
 }
 
 # The serial number of the certificate that a Deployment's pods show, as the wire has it.
-shown() ( # DEPLOYMENT
+shown() ( # DEPLOYMENT PORT
   local dir port
-  forward "deployment/$1" 8443
+  forward "deployment/$1" "$2"
   openssl s_client -connect "127.0.0.1:$port" </dev/null 2>/dev/null | openssl x509 -noout -serial
 )
 
-# Renews the certificate of a component of the group's one cluster, while queries are answered all along.
-renews() { # GROUP COMPONENT SECONDS
-  local cluster name before now deadline
+# Renews the certificate of a component of the group's one cluster, or that which the proxies show to coordinators that tell of
+# their queries, while queries are answered all along.
+renews() { # GROUP coordinator|worker|events SECONDS
+  local cluster secret owner at before now deadline told
   cluster=$(names "$1" Active)
-  name=$cluster-$2
   deadline=$((SECONDS + $3))
-  before=$(shown "$name")
-  k delete secret "$name-tls"
-  k annotate --overwrite trinocluster "$cluster" "test/renew=$2-$SECONDS" # looked at at once
-  until now=$(shown "$name") && [ "$now" != "$before" ]; do
+  secret=$cluster-$2-tls owner=trinocluster/$cluster at=("$cluster-$2" 8443)
+  [ "$2" != events ] || secret=$PROXY-events-tls owner=proxygroup/${PROXY%-proxy} at=("$PROXY" 9091)
+  before=$(shown "${at[@]}")
+  k delete secret "$secret"
+  k annotate --overwrite "$owner" "test/renew=$2-$SECONDS" # looked at at once
+  until now=$(shown "${at[@]}") && [ "$now" != "$before" ]; do
     nations
-    ((SECONDS < deadline)) || no "$name still shows $before after $3 s"
+    ((SECONDS < deadline)) || no "${at[0]} still shows $before after $3 s"
   done
-  echo "$name: $before, then $now, after $((SECONDS - deadline + $3)) s"
+  echo "$secret: $before, then $now, after $((SECONDS - deadline + $3)) s"
+  told=$(metric 'warren_proxy_events_total{kind="completed",')
   for _ in 1 2 3 4 5; do nations; done
+  eventually 30 told completed $((told + 5))
+}
+
+# The coordinator tells of its queries by HTTPS alone.
+tells_by_https() { # GROUP
+  local url
+  url=$(k get configmaps -l "trinowarren.io/cluster=$(names "$1" Active)" -o json |
+    jq -r '.items[].data["warren-event-listener.properties"] // empty' | sed -n 's/^http-event-listener.connect-ingest-uri=//p')
+  [[ $url == "https://$(names "$1" Active)-events.$NAMESPACE.svc:9091/"* ]] || no "the coordinator tells ${url:-nobody}"
 }
 
 nations() { query 'SELECT count(*) FROM tpch.tiny.nation' 25; }
@@ -252,10 +264,10 @@ by_label() { # LOW HIGH KINDS LABEL
   done
 }
 
-# The namespace has nothing but what every namespace has.
+# The namespace has nothing but what every namespace has, and its CA, which stays.
 empty() {
   local left
-  left=$(k get "$ALL_KINDS" -o name | grep -vxE 'configmap/kube-root-ca.crt|serviceaccount/default' | paste -sd' ' || true)
+  left=$(k get "$ALL_KINDS" -o name | grep -vxE 'configmap/kube-root-ca.crt|serviceaccount/default|secret/warren-ca' | paste -sd' ' || true)
   [ -z "$left" ] || no "left behind: $left"
 }
 

@@ -69,7 +69,8 @@ async fn a_listener_is_a_port_of_the_proxies_and_what_it_presets_restarts_nothin
 
     set_listeners(&server, &json!([]));
     server.until("the port is gone", |server| (ports(server) == [named("http", 8080)]).then_some(())).await;
-    assert_ne!(deployment(&server, TEMPLATE), template);
+    let changed = |server: &Server| (deployment(server, TEMPLATE) != template).then_some(());
+    server.until("the proxies are others", changed).await;
     assert!(!listens(&server, "--listen=bi=0.0.0.0:8081"));
     operator.stop().await;
 }

@@ -267,6 +267,29 @@ async fn http_without_tls_is_refused_where_tls_is_served() {
 }
 
 #[tokio::test]
+async fn a_door_for_events_speaks_tls_to_who_begins_it_and_plain_http_to_others() {
+    let certified = Certified::new();
+    let blue = Coordinator::saying(StatusCode::OK).await;
+    let tls = Tls::read(certified.files()).unwrap();
+    let door = Door::open("127.0.0.1:0".parse().unwrap(), 1).unwrap().remove(0).for_events(Some(tls));
+    let gateway = Gateway::at(door, settings(), Some(table(&[("blue", &blue.url())])));
+    gateway.healthy("blue").await;
+    let event =
+        b"POST /v1/trino-event-listener HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}";
+    let secure = connect(&gateway, &certified.client(&["http/1.1"], None)).await.unwrap();
+    let plain = TcpStream::connect(gateway.address).await.unwrap();
+    for answer in [raw(secure, event).await.unwrap(), raw(plain, event).await.unwrap()] {
+        assert!(answer.starts_with(b"HTTP/1.1 401 "), "{}", answer.escape_ascii());
+    }
+    // Who says nothing, or no HTTP, is cut off like anywhere else.
+    let mut silent = TcpStream::connect(gateway.address).await.unwrap();
+    silent.shutdown().await.unwrap();
+    assert_eq!(silent.read(&mut [0; 16]).await.unwrap_or(0), 0);
+    let stranger = TcpStream::connect(gateway.address).await.unwrap();
+    assert!(raw(stranger, b"\x15\x03\x01").await.unwrap_or_default().starts_with(b"HTTP/1.1 400 "));
+}
+
+#[tokio::test]
 async fn the_admin_port_speaks_http_1_by_https_alone_and_shows_a_renewed_certificate() {
     let certified = Certified::new();
     let tls = Tls::read(certified.files()).unwrap();

@@ -243,7 +243,7 @@ async fn a_gateway_that_does_not_want_events_takes_them_and_counts_nothing() {
 #[tokio::test]
 async fn a_door_for_events_serves_nothing_else_and_asks_for_no_host() {
     let blue = with_queries(Arc::new(AtomicU32::new(0))).await;
-    let door = Door::open("127.0.0.1:0".parse().unwrap(), 1).unwrap().remove(0).for_events();
+    let door = Door::open("127.0.0.1:0".parse().unwrap(), 1).unwrap().remove(0).for_events(None);
     let mut table = with_token(&blue.url());
     table["allowedHosts"] = json!(["trino.example.com"]);
     let gateway = Gateway::at(door, settings(), Some(table));

@@ -4,18 +4,23 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::{
-    api::core::v1::{
-        EnvVar, EnvVarSource, PodTemplateSpec, Secret, SecretKeySelector, Service, ServicePort, ServiceSpec,
+    api::{
+        apps::v1::Deployment,
+        core::v1::{
+            EnvVar, EnvVarSource, KeyToPath, PodTemplateSpec, Secret, SecretKeySelector, SecretVolumeSource, Service,
+            ServicePort, ServiceSpec,
+        },
     },
     apimachinery::pkg::util::intstr::IntOrString,
 };
 use sha2::{Digest as _, Sha256};
 
-use super::{ClusterIdentity, files::Files};
+use super::{ClusterIdentity, files::Files, tls::mount_secret};
 use crate::{
     api::{Properties, TrinoClusterSpec},
     desired::{
-        Component,
+        CA_KEY, Component,
+        authority::CA_SECRET,
         labels::{self, COMPONENT, GATEWAY, MANAGED_BY, WARREN, component},
         metadata::object_meta,
         proxy_group::{EVENTS, EVENTS_PORT},
@@ -32,6 +37,10 @@ pub const EVENT_TOKEN_ENV: &str = "WARREN_EVENTS_TOKEN";
 /// Warren's own file below `/etc/trino`: a name that no user's listener has, for Trino can have several.
 const FILE: &str = "warren-event-listener.properties";
 
+/// Where what the proxies are trusted by is mounted.
+const FOLDER: &str = "/etc/warren-events";
+const VOLUME: &str = "events-ca";
+
 const CONFIG_FILES: &str = "event-listener.config-files";
 
 /// The file that Trino reads without being told.
@@ -40,7 +49,7 @@ const UNLISTED: &str = "event-listener.properties";
 impl ClusterIdentity {
     /// Name of the Secret with the token by which the coordinator tells of its queries, and of the Service where it does.
     pub fn events_name(&self) -> String {
-        format!("{}-events", self.name)
+        events_name(&self.name)
     }
 
     /// That Secret, around a fresh random `token`.
@@ -80,6 +89,21 @@ pub fn event_listener(url: &str) -> Properties {
     .into()
 }
 
+/// The host where the coordinator of a cluster tells of its queries.
+pub fn events_host(cluster: &str, namespace: &str) -> String {
+    format!("{}.{namespace}.svc", events_name(cluster))
+}
+
+fn events_name(cluster: &str) -> String {
+    format!("{cluster}-events")
+}
+
+/// Whether it tells by HTTPS.
+fn is_secure(spec: &TrinoClusterSpec) -> bool {
+    let events = spec.tls.as_ref().and_then(|tls| tls.events.as_ref());
+    events.and_then(|events| events.enabled).unwrap_or(true)
+}
+
 /// Whether a cluster of this spec tells of its queries, if it stands behind gateways.
 fn tells(spec: &TrinoClusterSpec) -> bool {
     spec.event_listener.as_ref().and_then(|listener| listener.enabled).unwrap_or(true)
@@ -96,8 +120,13 @@ pub(super) fn listen(cluster: &ClusterIdentity, spec: &TrinoClusterSpec, config:
     let users = config.get(CONFIG_FILES).cloned().or(unlisted);
     let users = users.map(|files| format!(",{files}")).unwrap_or_default();
     config.insert(CONFIG_FILES.to_owned(), format!("/etc/trino/{FILE}{users}"));
-    let url = format!("http://{}.{}.svc:{EVENTS_PORT}", cluster.events_name(), cluster.namespace);
-    [(FILE.to_owned(), properties::render(&event_listener(&url)))].into()
+    let scheme = if is_secure(spec) { "https" } else { "http" };
+    let host = events_host(&cluster.name, &cluster.namespace);
+    let mut lines = event_listener(&format!("{scheme}://{host}:{EVENTS_PORT}"));
+    if is_secure(spec) {
+        lines.insert("http-event-listener.http-client.trust-store-path".to_owned(), format!("{FOLDER}/{CA_KEY}"));
+    }
+    [(FILE.to_owned(), properties::render(&lines))].into()
 }
 
 /// Whether the coordinators of a revision tell of their queries: those that an earlier version rendered do not.
@@ -105,8 +134,11 @@ pub fn tells_events(coordinator: &Component) -> bool {
     coordinator.files.contains_key(FILE)
 }
 
-/// Gives the token to the pods of `template`, coordinators.
-pub(super) fn fit(template: &mut PodTemplateSpec, cluster: &ClusterIdentity) {
+/// Gives the token, and what proxies are trusted by, to the pods of `template`, coordinators.
+pub(super) fn fit(template: &mut PodTemplateSpec, cluster: &ClusterIdentity, spec: &TrinoClusterSpec) {
+    if is_secure(spec) {
+        trust(template);
+    }
     let selector = SecretKeySelector { name: cluster.events_name(), key: EVENT_TOKEN_KEY.into(), optional: None };
     let token = EnvVar {
         name: EVENT_TOKEN_ENV.into(),
@@ -116,6 +148,23 @@ pub(super) fn fit(template: &mut PodTemplateSpec, cluster: &ClusterIdentity) {
     for container in template.spec.iter_mut().flat_map(|pod| &mut pod.containers) {
         container.env.get_or_insert_default().push(token.clone());
     }
+}
+
+/// Of the CA's Secret its certificates alone: a file in PEM, as the HTTP client of Trino takes it, too (470 and 476).
+fn trust(template: &mut PodTemplateSpec) {
+    let item = KeyToPath { key: CA_KEY.to_owned(), path: CA_KEY.to_owned(), mode: None };
+    let source = SecretVolumeSource {
+        secret_name: Some(CA_SECRET.to_owned()),
+        items: Some(vec![item]),
+        ..SecretVolumeSource::default()
+    };
+    mount_secret(template, VOLUME, FOLDER, source);
+}
+
+/// Whether coordinators tell of their queries to whom the CA of the namespace has signed a certificate for.
+pub fn trusts_for_events(coordinator: &Deployment) -> bool {
+    let pod = coordinator.spec.iter().filter_map(|spec| spec.template.spec.as_ref());
+    pod.flat_map(|pod| pod.volumes.iter().flatten()).any(|volume| volume.name == VOLUME)
 }
 
 /// Where the coordinator tells of its queries: the proxies of `gateway`. Its name is in the coordinator's configuration, so

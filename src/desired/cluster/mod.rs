@@ -27,7 +27,10 @@ use base64::Engine;
 
 pub use authentication::{USERS_KEYS, asking_users};
 pub use autoscaler::{autoscaler, autoscaling, first_workers};
-pub use events::{EVENT_TOKEN_ENV, EVENT_TOKEN_KEY, event_listener, event_token_hash, events_lead_to, tells_events};
+pub use events::{
+    EVENT_TOKEN_ENV, EVENT_TOKEN_KEY, event_listener, event_token_hash, events_host, events_lead_to, tells_events,
+    trusts_for_events,
+};
 pub use graceful::{WORKER_USER_KEY, drains, shutdown_timeout};
 pub(super) use live::forget;
 pub(super) use tls::certificate_data;
@@ -263,7 +266,7 @@ pub fn render(cluster: &ClusterIdentity, spec: &TrinoClusterSpec) -> Result<Rend
     let mut coordinator =
         etc::component(cluster, spec, labels::component::COORDINATOR, files::coordinator(cluster, spec)?)?;
     if tells_events(&coordinator) {
-        events::fit(&mut coordinator.template, cluster);
+        events::fit(&mut coordinator.template, cluster, spec);
     }
     let mut worker = etc::component(cluster, spec, labels::component::WORKER, files::worker(cluster, spec)?)?;
     graceful::fit(&mut worker.template, cluster, spec)?;

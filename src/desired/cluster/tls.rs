@@ -55,6 +55,10 @@ pub struct Leaf {
 pub enum Source {
     /// Warren's own CA.
     Own,
+    /// The same, for clients that read what they trust once, at their start ([`Authorities::eldest_signer`]).
+    ///
+    /// [`Authorities::eldest_signer`]: crate::desired::authority::Authorities::eldest_signer
+    OwnEldest,
     /// The user, who keeps the Secret.
     Kept,
     /// cert-manager.
@@ -256,19 +260,22 @@ pub(super) fn properties(cluster: &ClusterIdentity, component: &str, spec: &Trin
 
 /// Mounts the certificate of a component's pods.
 pub(super) fn mount(template: &mut PodTemplateSpec, component: &str, leaves: &[Leaf]) {
-    let Some(leaf) = leaves.iter().find(|leaf| leaf.component == component) else { return };
+    if let Some(leaf) = leaves.iter().find(|leaf| leaf.component == component) {
+        let source = SecretVolumeSource { secret_name: Some(leaf.secret.clone()), ..SecretVolumeSource::default() };
+        mount_secret(template, "tls", FOLDER, source);
+    }
+}
+
+/// Mounts what `source` names into each container of the pods, at `path`.
+pub(super) fn mount_secret(template: &mut PodTemplateSpec, name: &str, path: &str, source: SecretVolumeSource) {
     let Some(pod) = &mut template.spec else { return };
-    let source = SecretVolumeSource {
-        secret_name: Some(leaf.secret.clone()),
-        default_mode: Some(0o440),
-        ..SecretVolumeSource::default()
-    };
-    let volume = Volume { name: "tls".to_owned(), secret: Some(source), ..Volume::default() };
+    let source = SecretVolumeSource { default_mode: Some(0o440), ..source };
+    let volume = Volume { name: name.to_owned(), secret: Some(source), ..Volume::default() };
     pod.volumes.get_or_insert_default().push(volume);
     for container in &mut pod.containers {
         let mount = VolumeMount {
-            name: "tls".to_owned(),
-            mount_path: FOLDER.to_owned(),
+            name: name.to_owned(),
+            mount_path: path.to_owned(),
             read_only: Some(true),
             ..VolumeMount::default()
         };

@@ -58,10 +58,10 @@ impl ProxyIdentity {
         format!("{}.{}.svc", self.object_name(), self.namespace)
     }
 
-    /// That Secret. `bundle` is what it is trusted by; all is in PEM.
-    pub fn admin_certificate_secret(&self, bundle: &str, certificate: &str, key: &str) -> Secret {
+    /// The Secret of a certificate that the proxies show. `bundle` is what it is trusted by; all is in PEM.
+    pub fn certificate_secret(&self, leaf: &Leaf, bundle: &str, certificate: &str, key: &str) -> Secret {
         Secret {
-            metadata: owned_meta(self.admin_secret_name(), &self.namespace, &self.labels(), &self.owner),
+            metadata: owned_meta(leaf.secret.clone(), &self.namespace, &self.labels(), &self.owner),
             type_: Some("kubernetes.io/tls".to_owned()),
             data: Some(certificate_data(bundle, certificate, key)),
             ..Secret::default()
@@ -69,17 +69,22 @@ impl ProxyIdentity {
     }
 }
 
-/// The volume: the Secret as a whole, so that the kubelet brings a new certificate into it.
+/// The volume.
 pub(super) fn volume(proxies: &ProxyIdentity, spec: &ProxyGroupSpec) -> Option<Volume> {
-    is_on(spec).then(|| Volume {
-        name: VOLUME.to_owned(),
+    is_on(spec).then(|| secret_volume(VOLUME, proxies.admin_secret_name()))
+}
+
+/// The volume of a Secret as a whole, so that the kubelet brings a new certificate into it.
+pub(super) fn secret_volume(name: &str, secret: String) -> Volume {
+    Volume {
+        name: name.to_owned(),
         secret: Some(SecretVolumeSource {
-            secret_name: Some(proxies.admin_secret_name()),
+            secret_name: Some(secret),
             default_mode: Some(MODE),
             ..SecretVolumeSource::default()
         }),
         ..Volume::default()
-    })
+    }
 }
 
 /// The flags that name the files.

@@ -50,13 +50,18 @@ pub(super) fn pod_ports(spec: &ProxyGroupSpec, listeners: &[ListenerPort]) -> Ve
     };
     let (client, admin) = own_ports(spec);
     let further = listeners.iter().map(|listener| port(&listener.name, listener.port));
+    let events = takes_events(spec, listeners).then(|| port(EVENTS, EVENTS_PORT));
+    [port(pods::CLIENT, client), port(pods::ADMIN, admin)].into_iter().chain(events).chain(further).collect()
+}
+
+/// Whether the proxies have a port for events.
+pub(super) fn takes_events(spec: &ProxyGroupSpec, listeners: &[ListenerPort]) -> bool {
     // An earlier version let listeners have this port and this name: then there are no events. Proxies that serve some groups only
     // do not know the clusters of the others, whose events would end there.
     let taken = spec.groups.is_some()
         || listeners.iter().any(|listener| listener.port == EVENTS_PORT || listener.name == EVENTS);
-    let free = !taken && ![client, admin].contains(&EVENTS_PORT);
-    let events = free.then(|| port(EVENTS, EVENTS_PORT));
-    [port(pods::CLIENT, client), port(pods::ADMIN, admin)].into_iter().chain(events).chain(further).collect()
+    let (client, admin) = own_ports(spec);
+    !taken && ![client, admin].contains(&EVENTS_PORT)
 }
 
 /// The port for administration of a proxy that runs; while the proxies are replaced it may be another than the spec's.

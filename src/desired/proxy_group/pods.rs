@@ -10,7 +10,9 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 
-use super::{ListenerPort, ProxyIdentity, RenderError, admin, config, listeners, placement, relabel, selector, tls};
+use super::{
+    ListenerPort, ProxyIdentity, RenderError, admin, config, events, listeners, placement, relabel, selector, tls,
+};
 use crate::{
     api::{Image, ProxyGroupSpec, ProxyPodSpec, Variable},
     desired::{
@@ -26,7 +28,7 @@ use crate::{
 pub const CLIENT_PORT: i32 = 8080;
 /// The port for probes, metrics and administration; no Service leads to it.
 pub const ADMIN_PORT: i32 = 9090;
-/// The port for coordinators' events, in plain HTTP whatever clients speak; each cluster has a Service that leads to it.
+/// The port for coordinators' events; each cluster has a Service that leads to it.
 pub const EVENTS_PORT: i32 = 9091;
 /// Name of that port.
 pub const EVENTS: &str = "events";
@@ -73,10 +75,14 @@ pub fn render(
     let mounts = tls::mounted(spec).into_iter().map(|secret| mount(secret.volume, secret.directory));
     admin::secure_probes(&mut container, spec);
     let admin = admin::volume(proxies, spec).map(|_| mount(admin::VOLUME, admin::DIRECTORY));
+    let told = events::volume(proxies, spec, listeners);
+    let events = told.as_ref().map(|_| mount(events::VOLUME, events::DIRECTORY));
     let settings = config::volume(proxies, spec).map(|_| mount(config::VOLUME, config::DIRECTORY));
-    container.volume_mounts.get_or_insert_default().extend(mounts.chain(admin).chain(settings).chain(user_mounts));
+    let mounts = mounts.chain(admin).chain(events).chain(settings).chain(user_mounts);
+    container.volume_mounts.get_or_insert_default().extend(mounts);
     let grace = (sleep + timeout).as_secs() + 10;
-    let volumes = volumes(proxies, spec).into_iter().chain(config::volume(proxies, spec)).chain(user_volumes);
+    let volumes =
+        volumes(proxies, spec).into_iter().chain(told).chain(config::volume(proxies, spec)).chain(user_volumes);
     let template = PodTemplateSpec {
         metadata: Some(ObjectMeta {
             labels: Some(labels),
@@ -153,12 +159,8 @@ fn container(
     args: Vec<String>,
     ports: Vec<ContainerPort>,
 ) -> Container {
-    // Not an argument: an image of an earlier version would not start for it.
-    let listen = ports.iter().any(|port| port.name.as_deref() == Some(EVENTS)).then(|| EnvVar {
-        name: "WARREN_LISTEN_EVENTS".into(),
-        value: Some(format!("0.0.0.0:{EVENTS_PORT}")),
-        value_from: None,
-    });
+    let events = ports.iter().find(|port| port.name.as_deref() == Some(EVENTS));
+    let events = events.map(|port| events::variables(port.container_port)).unwrap_or_default();
     let probes = pod.probes.clone().unwrap_or_default();
     let namespace = ObjectFieldSelector { field_path: "metadata.namespace".into(), api_version: None };
     let namespace = EnvVar {
@@ -171,7 +173,7 @@ fn container(
         image: Some(source.reference),
         image_pull_policy: Some(source.pull_policy),
         args: Some(args),
-        env: Some(std::iter::once(namespace).chain(listen).chain(pod.env.iter().map(variable)).collect()),
+        env: Some(std::iter::once(namespace).chain(events).chain(pod.env.iter().map(variable)).collect()),
         ports: Some(ports),
         resources: Some(resource_requirements(pod.resources.as_ref(), "100m", "256Mi")),
         security_context: Some(container_security()),
