@@ -108,6 +108,26 @@ certify() { # SECRET
   rm -r "$dir"
 }
 
+# A certificate that the user keeps for a cluster, of a CA of its own: for this name, and until so many days from now. With
+# `another` the Secret says of another CA that it is the one.
+keeps() { # SECRET NAME DAYS [another]
+  local dir ca
+  dir=$(mktemp -d)
+  for ca in ca another; do
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 9 -subj "/CN=$ca" -keyout "$dir/$ca.key" -out "$dir/$ca.crt" 2>/dev/null
+  done
+  openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj "/CN=$2" -keyout "$dir/tls.key" -out "$dir/tls.csr" 2>/dev/null
+  # By `ca`, since `x509` lets no certificate begin in the past.
+  touch "$dir/index"
+  printf '%s\n' '[ca]' 'default_ca=own' '[own]' "database=$dir/index" "new_certs_dir=$dir" 'rand_serial=yes' 'default_md=sha256' 'policy=any' \
+    'x509_extensions=names' '[any]' 'commonName=supplied' '[names]' "subjectAltName=DNS:$2" >"$dir/cnf"
+  openssl ca -batch -notext -config "$dir/cnf" -cert "$dir/ca.crt" -keyfile "$dir/ca.key" -in "$dir/tls.csr" -out "$dir/tls.crt" \
+    -startdate "$(date -u -d '-9 days' +%Y%m%d%H%M%SZ)" -enddate "$(date -u -d "$3 days" +%Y%m%d%H%M%SZ)" 2>/dev/null
+  cat "$dir/tls.key" "$dir/tls.crt" >"$dir/tls-combined.pem"
+  k create secret generic "$1" --from-file="$dir/tls-combined.pem" --from-file="$dir/tls.crt" --from-file=ca.crt="$dir/${4:-ca}.crt" --dry-run=client -o yaml | k apply -f -
+  rm -r "$dir"
+}
+
 # A way to a port, from `port` of this machine until the subshell ends that calls it; `dir` is a folder for as long.
 forward() { # TARGET PORT
   port=''
@@ -213,11 +233,11 @@ encrypted() { # GROUP NODES
   [ "$url" = "https://$(names "$1" Active)-coordinator.$NAMESPACE.svc:8443" ] || no "the table leads to $url"
 }
 
-# The serial number of the certificate that a Deployment's pods show, as the wire has it.
-shown() ( # DEPLOYMENT PORT
+# The serial number, or the issuer, of the certificate that a Deployment's pods show, as the wire has it.
+shown() ( # DEPLOYMENT PORT [issuer]
   local dir port
   forward "deployment/$1" "$2"
-  openssl s_client -connect "127.0.0.1:$port" </dev/null 2>/dev/null | openssl x509 -noout -serial
+  openssl s_client -connect "127.0.0.1:$port" </dev/null 2>/dev/null | openssl x509 -noout "-${3:-serial}"
 )
 
 # Renews the certificate of a component of the group's one cluster, or that which the proxies show to coordinators that tell of
