@@ -33,10 +33,12 @@ exchanged() { # VERSION
   [ "$(k get tcl -o json | jq -r '[.items[] | "\(.spec.version) \(.status.phase)"] | join(",")')" = "$1 Active" ]
 }
 
-# A moment without an Active cluster would be a gap: each look is noted.
+# A moment in which the routing table has no cluster for new queries would be a gap: each look is noted, with the clusters' phases.
 watch_capacity() {
   while :; do
-    k get tcl -o json | jq -r '"\(now | floor) " + ([.items[] | "\(.spec.version)=\(.status.phase)"] | join(" "))' || true
+    k get tcl,configmap/gw-routing -o json | jq -r '(.items[] | select(.kind == "ConfigMap") | .data["routing-table.json"] | fromjson) as $table
+      | [$table.groups[].clusters[] | select((.serving // "Active") == "Active")] as $open
+      | "\(now | floor) open=\($open | length) " + ([.items[] | select(.kind == "TrinoCluster") | "\(.spec.version)=\(.status.phase)"] | join(" "))' || true
     sleep 1
   done >"$LOGS/phases.log" 2>/dev/null
 }
@@ -132,14 +134,14 @@ main() {
   take_back "$from" "$to"
   end_load upgrade || status=1
   [ -s "$LOGS/queries.log" ] || die "no coordinator listed a query"
-  if ((status == 0)) && ! grep -qv '=Active' "$LOGS/phases.log" && [ -z "$(repeated)" ]; then
+  if ((status == 0)) && ! grep -q 'open=0' "$LOGS/phases.log" && [ -z "$(repeated)" ]; then
     printf 'ok      upgrade %s → %s → %s: %s; %s listed, none twice; %s threads, %s s\n' "$from" "$to" "$from" "$SAID" \
       "$(sort -u "$LOGS/queries.log" | wc -l)" "$THREADS" "$SECONDS"
   else
     printf 'FAILED  upgrade %s → %s → %s: %s\n' "$from" "$to" "$from" "$SAID"
     load_faults upgrade
     repeated | head -n 5 | sed 's/^/        | ran twice: /'
-    grep -v '=Active' "$LOGS/phases.log" | head -n 5 | sed 's/^/        | no cluster is active: /'
+    grep 'open=0' "$LOGS/phases.log" | head -n 5 | sed 's/^/        | no cluster is active: /'
     exit 1
   fi
 }
