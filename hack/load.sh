@@ -15,6 +15,9 @@ prepare_fleets() { # VERSION…
   prepare_load
 }
 
+# The fleet of the end-to-end tests with memory and a JVM for a load.
+fleet_for_load() { sed -e 's/memory: 1Gi/memory: 2Gi/' -e 's/, jvm: {[^}]*}//' "$HACK/../tests/kuttl/fleet.yaml"; }
+
 prepare_load() {
   JAVA=$(java_home)/bin/java
   [ -d "${JDBC%/*}" ] || run_logged "downloading trino-jdbc" "$LOGS/jdbc.log" download_jdbc

@@ -26,7 +26,7 @@ check() { "$HACK/../tests/kuttl/check.sh" "$@"; }
 fleet() {
   sed -e 's/^      version: .*/&\n      tls: {server: {enabled: true}, internal: {enabled: true}}/' \
     -e 's/^\( *\)catalogs:/\1config: {http-server.https.ssl-context.refresh-time: 1s}\n&/' \
-    -e 's/workers: {replicas: 0/workers: {replicas: 1/' -e 's/memory: 1Gi/memory: 2Gi/' "$HACK/../tests/kuttl/fleet.yaml"
+    -e 's/workers: {replicas: 0/workers: {replicas: 1/' <(fleet_for_load)
 }
 
 # The namespace's CA, some minutes before the second one begins to sign.

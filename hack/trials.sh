@@ -90,7 +90,7 @@ end_operator() {
 fleet() { # that of the end-to-end tests, with a worker, TLS, and time for each query
   sed -e 's/^      version: .*/&\n      tls: {server: {enabled: true}, internal: {enabled: true}}/' \
     -e 's/drainTimeout: 5s/drainTimeout: 30m/' -e 's/workers: {replicas: 0,/workers: {replicas: 1,/' -e "s/version: \"[0-9]*\"/version: \"${TRINO_VERSIONS%% *}\"/" \
-    -e 's/sleepSeconds: 0/sleepSeconds: 5/' -e 's/timeout: 5s/timeout: 1m/' -e 's/memory: 1Gi/memory: 2Gi/' -e 's/^\( *\)catalogs:/\1config: {query.client.timeout: 1m}\n&/' "$HACK/../tests/kuttl/fleet.yaml"
+    -e 's/sleepSeconds: 0/sleepSeconds: 5/' -e 's/timeout: 5s/timeout: 1m/' -e 's/^\( *\)catalogs:/\1config: {query.client.timeout: 1m}\n&/' <(fleet_for_load)
 }
 
 act() { # NAME

@@ -23,7 +23,7 @@ k() { kubectl --namespace "$NAMESPACE" "$@"; }
 
 fleet() { # VERSION: that of the end-to-end tests with two proxies, and time enough for each query
   sed -e "s/version: \"[0-9]*\"/version: \"$1\"/" -e 's/drainTimeout: 5s/drainTimeout: 30m/' -e '/^kind: ProxyGroup/,$s/replicas: 1/replicas: 2/' \
-    -e 's/^\( *\)catalogs:/\1config: {query.client.timeout: 1m}\n&/' -e 's/memory: 1Gi/memory: 2Gi/' -e 's/sleepSeconds: 0/sleepSeconds: 5/' -e 's/timeout: 5s/timeout: 2m/' "$HACK/../tests/kuttl/fleet.yaml" | k apply -f -
+    -e 's/^\( *\)catalogs:/\1config: {query.client.timeout: 1m}\n&/' -e 's/sleepSeconds: 0/sleepSeconds: 5/' -e 's/timeout: 5s/timeout: 2m/' <(fleet_for_load) | k apply -f -
 }
 
 ready() { k wait --for=condition=Ready --timeout=10s trinogateway/gw trinoclustergroup/adhoc proxygroup/pxg; }
