@@ -37,7 +37,7 @@ const ROWS: &[Row] = &[
     Row {
         module: "follow",
         names: &["routing", "trino", "tuning"],
-        reason: "it brings a routing table and settings, whoever reads them",
+        reason: "it brings a routing table, settings and credentials, whoever reads them",
     },
     Row { module: "store", names: &["trino"], reason: "it keeps queries, not Kubernetes objects" },
     Row { module: "tunnel", names: &["telemetry"], reason: "a connector and an acceptor, whatever runs through" },

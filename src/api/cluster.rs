@@ -187,7 +187,7 @@ pub enum ServingIntent {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.resources) || !has(self.resources.memory) || !isQuantity(self.resources.memory) || quantity(self.resources.memory).compareTo(quantity('768Mi')) >= 0").message("spec.coordinator.resources.memory must be at least 768Mi: Trino does not start with less"))]
 pub struct Coordinator {
-    /// CPU and memory; the heap is 70 % of the memory. Default: 500m, 2Gi.
+    /// CPU and memory, of which `jvm.heapPercent` is the heap. Default: 500m, 2Gi.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
     /// The heap's share of the memory, and flags of the JVM.
@@ -229,7 +229,7 @@ pub struct Workers {
     /// How workers end, on a scale-in, a rollout or an eviction. Restarts nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub graceful_shutdown: Option<GracefulShutdown>,
-    /// CPU and memory of each; the heap is 70 % of the memory. Default: 500m, 2Gi.
+    /// CPU and memory of each, of which `jvm.heapPercent` is the heap. Default: 500m, 2Gi.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
     /// The heap's share of the memory, and flags of the JVM.

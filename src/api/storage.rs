@@ -99,7 +99,7 @@ pub enum RetrievalMode {
 #[serde(rename_all = "camelCase")]
 pub struct Jvm {
     /// The heap's share of the container's memory in percent, 10 to 90. What is left is for the JVM itself, its threads, buffers
-    /// and compiled code. Default: 70.
+    /// and compiled code. Default: 70, but 450 MiB are left at least, which pods of less than 1.5 GiB need, and at least 50.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 10, max = 90))]
     pub heap_percent: Option<i32>,

@@ -182,7 +182,8 @@ async fn serve(arguments: Arguments) -> Result<(), Failure> {
     }
     if let Some(directory) = arguments.credentials_dir.clone() {
         let (proxy, over) = (proxy.clone(), done.clone());
-        tasks.spawn(async move { proxy.follow_credentials(directory, over).await });
+        let take = move |known| proxy.set_credentials(known);
+        tasks.spawn(follow::follow_credentials(directory, take, over));
     }
     let overseer = proxy.clone();
     let over = done.clone();

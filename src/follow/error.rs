@@ -58,6 +58,12 @@ pub enum Error {
         /// What its `eventTokenFile` names.
         token_file: PathBuf,
     },
+    /// A file that should hold a credential does not.
+    #[error("{}: this is no credential: write user:password into it, or JSON with url and authorization", .file.display())]
+    NoCredential {
+        /// The file.
+        file: PathBuf,
+    },
     /// The table itself is at fault.
     #[error("{origin}: {fault}")]
     Table {

@@ -15,18 +15,30 @@ use super::Error;
 const LIMIT: u64 = 64 * 1024 * 1024;
 
 /// Files that were read, by what they held then.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Seen {
     files: Vec<(PathBuf, Option<[u8; 32]>)>,
+    limit: u64,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self::up_to(LIMIT)
+    }
 }
 
 impl Seen {
+    /// None yet; of each, so many bytes are read at most.
+    pub(super) fn up_to(limit: u64) -> Self {
+        Self { files: Vec::new(), limit }
+    }
+
     /// Reads `file` and remembers what it held.
     ///
     /// # Errors
     /// When it cannot be read, or is too long.
     pub(super) fn read(&mut self, file: &Path) -> Result<Vec<u8>, Error> {
-        let content = read(file);
+        let content = read(file, self.limit);
         let digest = content.as_ref().ok().map(|bytes| Sha256::digest(bytes).into());
         self.files.push((file.to_owned(), digest));
         content
@@ -48,18 +60,18 @@ impl Seen {
     pub(super) fn changed(&self) -> bool {
         self.files.is_empty()
             || self.files.iter().any(|(file, digest)| {
-                let now: Option<[u8; 32]> = read(file).ok().map(|bytes| Sha256::digest(bytes).into());
+                let now: Option<[u8; 32]> = read(file, self.limit).ok().map(|bytes| Sha256::digest(bytes).into());
                 now != *digest
             })
     }
 }
 
-fn read(file: &Path) -> Result<Vec<u8>, Error> {
+fn read(file: &Path, limit: u64) -> Result<Vec<u8>, Error> {
     let failed = |source| Error::Read { file: file.to_owned(), source };
     let mut bytes = Vec::new();
-    File::open(file).map_err(failed)?.take(LIMIT + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > LIMIT {
-        return Err(Error::TooLong { file: file.to_owned(), limit: LIMIT });
+    File::open(file).map_err(failed)?.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > limit {
+        return Err(Error::TooLong { file: file.to_owned(), limit });
     }
     Ok(bytes)
 }

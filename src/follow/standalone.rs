@@ -7,21 +7,17 @@ use std::{
     collections::BTreeMap,
     net::SocketAddr,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, Publisher, read::Seen};
+use super::{Error, Publisher, each, read::Seen};
 use crate::routing::{
     Cluster, ClusterName, ExternalRouter, Group, HealthCheck, Listener, OnUnknown, ProxyMode, ROUTING_TABLE_FORMAT,
     Reject, RoutingTable, Rule, Rules, Serving, Strategy, Target, WeightedGroup,
 };
-
-/// How often the files are compared with what they held.
-const INTERVAL: Duration = Duration::from_secs(1);
 
 /// A standalone file as it was read.
 #[derive(Debug)]
@@ -218,38 +214,26 @@ pub async fn follow_file(file: PathBuf, initial: Standalone, mut publisher: Publ
     let origin = file.display().to_string();
     let Standalone { listen, table, mut seen } = initial;
     publisher.offer(&origin, Ok(table));
-    let mut interval = tokio::time::interval(INTERVAL);
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            _ = interval.tick() => {}
-        }
-        let path = file.clone();
-        let again = tokio::task::spawn_blocking(move || reread(&path, seen)).await;
-        // The reading itself panicked: nothing is known of the files, so all of them are read at the next turn.
-        let Ok((now_seen, change)) = again else {
-            seen = Seen::default();
-            continue;
-        };
-        seen = now_seen;
-        let Some(read) = change else { continue };
+    let look = {
+        let file = file.clone();
+        move || seen.changed().then(|| reread(&file, &mut seen))
+    };
+    let take = |read: Read| {
         if read.as_ref().is_ok_and(|(now, _)| *now != listen) {
             tracing::warn!(origin, "a change of where to listen takes effect at the next start");
         }
         publisher.offer(&origin, read.map(|(_, table)| table));
-    }
+    };
+    each::second(look, take, shutdown).await;
 }
 
 type Read = Result<(Listen, RoutingTable), Error>;
 
-fn reread(file: &Path, seen: Seen) -> (Seen, Option<Read>) {
-    if !seen.changed() {
-        return (seen, None);
-    }
+fn reread(file: &Path, seen: &mut Seen) -> Read {
     let mut now = Seen::default();
     let read = read(file, &mut now);
-    (now, Some(read))
+    *seen = now;
+    read
 }
 
 fn read(file: &Path, seen: &mut Seen) -> Read {

@@ -1,18 +1,12 @@
 //! The document with a proxy's settings: read at the start, and again when its file changes. What it says is judged by
 //! `tuning`; whoever takes it keeps the last good one.
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::path::{Path, PathBuf};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Error, read::Seen};
+use super::{Error, each, read::Seen};
 use crate::tuning::{Tuning, digest};
-
-/// How often the file is compared with what it held.
-const INTERVAL: Duration = Duration::from_secs(1);
 
 /// A document as it was read.
 #[derive(Clone, Debug)]
@@ -47,26 +41,8 @@ impl DocumentFile {
     }
 
     /// Gives `take` what the file says each time that it changed, until `shutdown`.
-    pub async fn follow(mut self, mut take: impl FnMut(Result<Document, Error>), shutdown: CancellationToken) {
-        let mut interval = tokio::time::interval(INTERVAL);
-        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                () = shutdown.cancelled() => return,
-                _ = interval.tick() => {}
-            }
-            let file = self.file.clone();
-            let looked = tokio::task::spawn_blocking(move || {
-                let read = self.seen.changed().then(|| self.read());
-                (self, read)
-            });
-            let read;
-            // If the looking itself panicked, nothing is known of the file: it is read at the next turn.
-            (self, read) = looked.await.unwrap_or_else(|_| (Self::new(file), None));
-            if let Some(read) = read {
-                take(read);
-            }
-        }
+    pub async fn follow(mut self, take: impl FnMut(Result<Document, Error>), shutdown: CancellationToken) {
+        each::second(move || self.seen.changed().then(|| self.read()), take, shutdown).await;
     }
 }
 

@@ -1,8 +1,8 @@
 //! The proxy as a whole: what all requests share, and the way of one request through it.
 
 use std::{
+    collections::HashMap,
     convert::Infallible,
-    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -45,8 +45,9 @@ use super::{
     statement, strict, transaction,
 };
 use crate::{
-    routing::{LiveReport, Router},
+    routing::{Credential, LiveReport, Router},
     telemetry::{Lines, Traces},
+    trino::ClusterName,
 };
 
 /// A proxy. Clones are handles of the same one.
@@ -95,10 +96,9 @@ impl Proxy {
         oversee::oversee(self.gateway.clone(), tables, shutdown).await;
     }
 
-    /// Reads by what it asks clusters from the files `cluster.<name>` of `directory`, and reads them again when they change, until
-    /// `shutdown`.
-    pub async fn follow_credentials(&self, directory: PathBuf, shutdown: CancellationToken) {
-        credentials::follow(&self.gateway, &directory, shutdown).await;
+    /// By what it asks clusters from now on, for what it asks by itself.
+    pub fn set_credentials(&self, known: HashMap<ClusterName, Credential>) {
+        credentials::set(&self.gateway, known);
     }
 
     /// Serves clients at `doors` as one of [`Settings::shards`], until `shutdown`; then drains, and returns when the

@@ -7,8 +7,9 @@ use k8s_openapi::api::{
     core::v1::{ContainerStatus, Pod},
 };
 
+use super::workers::Standing;
 use crate::{
-    api::{ClusterPhase, Conditions, PropertySecret, ServingIntent, TrinoClusterSpec, WorkersStatus},
+    api::{ClusterPhase, Conditions, ServingIntent, TrinoClusterSpec, WorkersStatus},
     desired::catalogs,
     trino::startup,
 };
@@ -79,6 +80,22 @@ impl Assessment {
         let message = format!("the cluster gets no queries, since it does not pass its verification: {why}");
         let conditions = Conditions::Stalled { serving: false, reason: "VerificationFailed", message };
         Self { phase: ClusterPhase::Failed, conditions, ..self }
+    }
+
+    /// With the workers that end their tasks.
+    pub(super) fn with_workers(self, standing: &Standing) -> Self {
+        let Self { mut workers, mut conditions, .. } = self;
+        workers.draining = standing.draining;
+        if let (Conditions::Ready { .. }, Some(message)) = (&conditions, &standing.message) {
+            conditions = Conditions::Reconciling { serving: true, reason: "WorkersDraining", message: message.clone() };
+        }
+        Self { workers, conditions, ..self }
+    }
+
+    /// With what is wrong with something that somebody else keeps, if anything is. What serves goes on by what it has.
+    pub(super) fn stalled(self, reason: &'static str, fault: Option<String>) -> Self {
+        let Some(message) = fault else { return self };
+        Self { conditions: Conditions::Stalled { serving: self.conditions.serves(), reason, message }, ..self }
     }
 }
 
@@ -173,10 +190,7 @@ fn container_trouble(spec: &TrinoClusterSpec, component: &str, container: &Conta
             return Some(image_trouble(&image_field(component, container), container, message));
         }
         "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
-            let message = match secret_fields(spec, message) {
-                Some(fields) => format!("the {component} cannot be started: {message}; create it, or correct {fields}"),
-                None => format!("the {component} cannot be started: {message}"),
-            };
+            let message = format!("the {component} cannot be started: {message}");
             return Some(Trouble { reason: "ContainerNotCreated", message });
         }
         _ => {}
@@ -281,22 +295,6 @@ fn fields_in(spec: &TrinoClusterSpec, why: &str) -> Option<String> {
         let keys = properties.filter(|(key, value)| quoted(key) || (*key == "connector.name" && quoted(value)));
         let secrets = catalog.secrets.into_iter().flat_map(BTreeMap::keys).filter(|key| quoted(key));
         fields.extend(keys.map(|(key, _)| key).chain(secrets).map(|key| catalog.path(key)));
-    }
-    (!fields.is_empty()).then(|| fields.join(", "))
-}
-
-/// The paths of the catalogs' properties whose Secret a message of the kubelet speaks of: `secret "NAME" not found`, or
-/// `couldn't find key KEY in Secret NAMESPACE/NAME`.
-fn secret_fields(spec: &TrinoClusterSpec, message: &str) -> Option<String> {
-    let mut fields = Vec::new();
-    for catalog in catalogs::all(spec) {
-        for (property, from) in catalog.secrets.into_iter().flatten() {
-            let PropertySecret { name, key } = &from.secret_key_ref;
-            let keyless = message.contains(&format!("key {key} ")) && message.ends_with(&format!("/{name}"));
-            if keyless || message.contains(&format!("secret \"{name}\" not found")) {
-                fields.push(catalog.path(property));
-            }
-        }
     }
     (!fields.is_empty()).then(|| fields.join(", "))
 }

@@ -7,18 +7,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::Time};
-use kube::{
-    Api,
-    api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams},
-};
 
-use super::{
-    context::{Context, FIELD_MANAGER},
-    error::Error,
-    issue,
-};
+use super::{cert_manager, context::Context, error::Error, issue};
 use crate::{
-    api::{CertManager, CertificateStatus, TlsStatus, TrinoCluster},
+    api::{CertificateStatus, TlsStatus, TrinoCluster},
     desired::{
         CA_KEY,
         authority::{Authorities, Authority, CA_SECRET},
@@ -69,6 +61,10 @@ pub(super) async fn settle(
         };
         *place = match &leaf.source {
             Source::Own | Source::OwnEldest => {
+                // Until now somebody else has kept it: two would write one Secret.
+                if before.is_some_and(|before| before.renew_at.is_none()) {
+                    cert_manager::remove(context, identity).await?;
+                }
                 let around = |bundle: &str, certificate: &str, key: &str| {
                     identity.certificate_secret(leaf, bundle, certificate, key)
                 };
@@ -78,8 +74,8 @@ pub(super) async fn settle(
             }
             Source::Kept => standing.take(kept(context, identity, leaf).await?, before, "spec.tls.server.secretRef"),
             Source::CertManager(manager) => {
-                request(context, identity, leaf, manager).await?;
-                standing.take(kept(context, identity, leaf).await?, before, "spec.tls.server.certManager")
+                let found = cert_manager::settle(context, identity, leaf, manager).await?;
+                standing.take(found, before, "spec.tls.server.certManager")
             }
         };
     }
@@ -217,7 +213,7 @@ pub(super) async fn authorities(context: &Context, namespace: &str) -> Result<Au
 }
 
 /// A certificate that somebody else keeps, or what is wrong with it.
-async fn kept(
+pub(super) async fn kept(
     context: &Context,
     identity: &ClusterIdentity,
     leaf: &Leaf,
@@ -245,35 +241,9 @@ fn judged(secret: &Secret, leaf: &Leaf, now: Timestamp) -> Result<CertificateSta
     }
 }
 
-/// Asks cert-manager for a certificate.
-async fn request(
-    context: &Context,
-    identity: &ClusterIdentity,
-    leaf: &Leaf,
-    manager: &CertManager,
-) -> Result<(), Error> {
-    let certificates = cert_manager(context, &identity.namespace);
-    let wanted = identity.certificate_request(leaf, manager);
-    let step = format!("look up Certificate {:?}", leaf.secret);
-    let found = certificates.get_opt(&leaf.secret).await.map_err(Error::api(step))?;
-    let is_there = found
-        .is_some_and(|found| serde_json::to_value(&found).is_ok_and(|found| super::apply::covers(&found, &wanted, "")));
-    if !is_there {
-        let parameters = PatchParams::apply(FIELD_MANAGER).force();
-        let step = format!("apply Certificate {:?}; is cert-manager installed", leaf.secret);
-        certificates.patch(&leaf.secret, &parameters, &Patch::Apply(&wanted)).await.map_err(Error::api(step))?;
-        context.metrics.wrote("Certificate", "apply");
-    }
-    Ok(())
-}
-
-fn cert_manager(context: &Context, namespace: &str) -> Api<DynamicObject> {
-    let kind = GroupVersionKind::gvk("cert-manager.io", "v1", "Certificate");
-    Api::namespaced_with(context.client.clone(), namespace, &ApiResource::from_gvk(&kind))
-}
-
 /// Removes what was made for a cluster that goes. The CA stays: whoever trusts it trusts the next cluster, too.
 pub(super) async fn remove(context: &Context, identity: &ClusterIdentity) -> Result<(), Error> {
+    cert_manager::remove(context, identity).await?;
     for component in [COORDINATOR, crate::desired::labels::component::WORKER] {
         context.delete_secret(&identity.namespace, &identity.certificate_secret_name(component)).await?;
     }

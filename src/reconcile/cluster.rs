@@ -32,8 +32,7 @@ use super::{
     index::{Index, Watched, label},
     rendered, secrets,
     status::HasStatus,
-    verify,
-    workers::{self, Standing},
+    verify, workers,
 };
 use crate::{
     api::{ClusterPhase, Conditions, READY, ServingIntent, TrinoCluster, TrinoClusterStatus, WorkersStatus},
@@ -97,7 +96,9 @@ async fn bring_up(cluster: Arc<TrinoCluster>, context: &Context) -> Result<Actio
     }
     let mut assessment = assess(&cluster, &applied, &context.index, was_verified(&cluster, &revision));
     let mut verification = cluster.status.as_ref().and_then(|status| status.verification.clone());
-    let mut again = [certificates.again, credential.again].into_iter().flatten().fold(RESYNC, Duration::min);
+    let missing = secrets::missing_of_cluster(context, &identity, &cluster.spec).await?;
+    let sooner = [certificates.again, credential.again, missing.is_some().then_some(secrets::RETRY)];
+    let mut again = sooner.into_iter().flatten().fold(RESYNC, Duration::min);
     if assessment.phase == ClusterPhase::Verifying {
         let (state, found) = verify::look(context, &cluster, assessment.settled).await?;
         verification = Some(found);
@@ -109,7 +110,8 @@ async fn bring_up(cluster: Arc<TrinoCluster>, context: &Context) -> Result<Actio
     } else if !assessment.was_ready {
         verification = None;
     }
-    let assessment = with_certificates(with_workers(assessment, &workers), certificates.fault);
+    let assessment = assessment.with_workers(&workers);
+    let assessment = assessment.stalled("CertificateInvalid", certificates.fault).stalled("SecretNotFound", missing);
     let status = status_of(&cluster, &identity, &revision, &assessment, context.now());
     let status = TrinoClusterStatus {
         verification,
@@ -173,24 +175,6 @@ async fn hibernate(
     };
     context.write_status(cluster, status, &conditions).await?;
     Ok(Action::requeue(RESYNC))
-}
-
-/// The judgement, with the workers that end their tasks.
-fn with_workers(assessment: Assessment, workers: &Standing) -> Assessment {
-    let Assessment { workers: mut counts, mut conditions, .. } = assessment;
-    counts.draining = workers.draining;
-    if let (Conditions::Ready { .. }, Some(message)) = (&conditions, &workers.message) {
-        conditions = Conditions::Reconciling { serving: true, reason: "WorkersDraining", message: message.clone() };
-    }
-    Assessment { workers: counts, conditions, ..assessment }
-}
-
-/// The judgement, with what is wrong with a certificate that somebody else keeps. What served goes on serving by the last good
-/// one, as long as that is valid.
-fn with_certificates(assessment: Assessment, fault: Option<String>) -> Assessment {
-    let Some(message) = fault else { return assessment };
-    let serving = assessment.conditions.serves();
-    Assessment { conditions: Conditions::Stalled { serving, reason: "CertificateInvalid", message }, ..assessment }
 }
 
 /// Whether the drain that the spec asks for is over.

@@ -21,6 +21,7 @@ use super::{
     error::Error,
     external,
     index::{Watched, label},
+    secrets,
     template::Target,
     workers,
 };
@@ -40,8 +41,6 @@ use crate::{
 pub const FINALIZER: &str = "trinowarren.io/group";
 
 const RESYNC: Duration = Duration::from_mins(10);
-/// Secrets are not watched (that would take the right to read all of them), so a missing one is looked for again.
-const SECRET_RETRY: Duration = Duration::from_secs(15);
 
 /// Brings a group to what its spec asks for, or removes it.
 pub(super) async fn reconcile(group: Arc<TrinoClusterGroup>, context: &Context) -> Result<Action, Error> {
@@ -81,7 +80,7 @@ async fn bring_up(group: Arc<TrinoClusterGroup>, context: &Context) -> Result<Ac
     let resync = match &canary.status {
         _ if external::drains(&external) => drain::INTERVAL,
         Some(canary) if canary.stage == CanaryStage::Running => canary::INTERVAL,
-        _ if missing_secret.is_some() => SECRET_RETRY,
+        _ if missing_secret.is_some() => secrets::RETRY,
         _ => RESYNC,
     };
     let conditions =

@@ -9,6 +9,7 @@ mod assess;
 mod backoff;
 mod canary;
 mod catalog;
+mod cert_manager;
 mod certificates;
 mod cluster;
 mod context;

@@ -15,7 +15,7 @@ use super::{
     credentials,
     error::Error,
     index::{Index, Watched, label},
-    proxy_certificates, references, rendered,
+    proxy_certificates, references, rendered, secrets,
     status::{self, HasStatus},
     tuning::{self, Found},
 };
@@ -24,7 +24,7 @@ use crate::{
     desired::{
         Revision,
         labels::{PROXY_GROUP, REVISION, selector_text},
-        proxy_group::{self, ListenerPort, NeededSecret, ProxyIdentity, ProxyObjects, RenderError},
+        proxy_group::{self, ListenerPort, ProxyIdentity, ProxyObjects, RenderError},
         proxy_revision,
     },
 };
@@ -32,8 +32,6 @@ use crate::{
 const RESYNC: Duration = Duration::from_mins(10);
 /// While proxies are to take other settings, they are asked again.
 const CONFIG_RETRY: Duration = Duration::from_secs(5);
-/// Secrets are not watched (that would take the right to read all of them), so a missing one is looked for again.
-const SECRET_RETRY: Duration = Duration::from_secs(15);
 
 /// Brings the proxies to what the spec asks for. A ProxyGroup that is deleted needs no help: its objects go with it.
 pub(super) async fn reconcile(proxies: Arc<ProxyGroup>, context: &Context) -> Result<Action, Error> {
@@ -53,7 +51,7 @@ pub(super) async fn reconcile(proxies: Arc<ProxyGroup>, context: &Context) -> Re
     {
         // New proxies could not start: those that run stay as they are.
         context.write_status(&*proxies, proxies.status.clone().unwrap_or_default(), missing).await?;
-        return Ok(Action::requeue(SECRET_RETRY));
+        return Ok(Action::requeue(secrets::RETRY));
     }
     let name = identity.revision_name(&revision);
     let rendered = match rendered::kept(&context.index, &identity.namespace, &name)? {
@@ -71,7 +69,7 @@ pub(super) async fn reconcile(proxies: Arc<ProxyGroup>, context: &Context) -> Re
     let found = tuning::look(context, &proxies, &identity, assess::is_complete(&deployment)).await?;
     let resync = match &found {
         Some(found) if !found.is_settled() => CONFIG_RETRY,
-        _ if missing.is_some() => SECRET_RETRY,
+        _ if missing.is_some() => secrets::RETRY,
         _ if has_credentials => credentials::INTERVAL,
         _ => RESYNC,
     };
@@ -144,23 +142,14 @@ async fn missing_secret(
     proxies: &ProxyGroup,
     identity: &ProxyIdentity,
 ) -> Result<Option<Conditions>, Error> {
-    let namespace = &identity.namespace;
-    for NeededSecret { field, name, keys } in proxy_group::needed_secrets(&proxies.spec) {
-        let secret = context.secret(namespace, &name).await?;
-        let lacks = |key: &&String| {
-            let data = secret.as_ref().and_then(|secret| secret.data.as_ref());
-            data.and_then(|data| data.get(*key)).is_none_or(|value| value.0.is_empty())
-        };
-        let fault = match (&secret, keys.iter().find(lacks)) {
-            (None, _) => format!("{field}: there is no Secret {name:?} in namespace {namespace:?}; create it"),
-            (Some(_), Some(key)) => format!("{field}: Secret {name:?} has no key {key:?}; add it there"),
-            (Some(_), None) => continue,
-        };
+    // An empty file is no certificate.
+    let needed = proxy_group::needed_secrets(&proxies.spec);
+    let fault = secrets::missing(context, &identity.namespace, &needed, |value| !value.0.is_empty()).await?;
+    Ok(fault.map(|fault| {
         let message = format!("{fault}. The proxies that run stay as they are until then, and none can start");
         let serving = deployed(identity, &context.index).is_some_and(|deployment| ready(&deployment) > 0);
-        return Ok(Some(Conditions::Stalled { serving, reason: "SecretNotFound", message }));
-    }
-    Ok(None)
+        Conditions::Stalled { serving, reason: "SecretNotFound", message }
+    }))
 }
 
 /// Whether the proxies' Deployment is of `revision`.

@@ -66,6 +66,11 @@ impl Credential {
         format!("cluster.{cluster}")
     }
 
+    /// The cluster of a file; none for a file of another name.
+    pub fn cluster_of(file: &str) -> Option<ClusterName> {
+        file.strip_prefix("cluster.")?.parse().ok()
+    }
+
     /// Whether a file of that name is there for some cluster.
     pub fn is_file_name(name: &str) -> bool {
         name.starts_with("cluster.")

@@ -7,12 +7,21 @@ use k8s_openapi::api::core::v1::Secret;
 use serde_json::json;
 
 use crate::{
-    Operator, condition, make_ready, quickstart, scene::Scene, server::Server, table, until_deployments, until_ready,
+    Operator, condition, drain::until_gone, make_ready, quickstart, routed, running_with, scene::Scene, server::Server,
+    table, until_deployments, until_ready,
 };
+
+fn put_secret(server: &Server, name: &str, key: &str) {
+    let metadata = json!({"name": name, "namespace": "trino"});
+    // In base64: a file that nobody has looked into.
+    let data = json!({key: "bm9ib2R5Cg=="});
+    server.put("secrets", json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data}));
+}
 
 /// The quickstart whose cluster asks for passwords.
 async fn asking(scene: &Scene, credential: serde_json::Value) -> (Server, Operator) {
     let server = Server::new();
+    put_secret(&server, "staff", "users");
     quickstart(&server);
     server.edit("trinoclustergroups", "adhoc", |group| {
         let spec = &mut group["spec"]["template"]["spec"];
@@ -127,5 +136,54 @@ async fn a_coordinator_that_refuses_the_credential_gets_no_queries_and_says_why(
     };
     let message = server.until("the verification fails", failed).await;
     assert!(message.contains("the coordinator refuses Warren's own credential"), "{message}");
+    operator.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_secret_that_pods_miss_is_told_with_its_field_until_it_comes_and_what_served_goes_on() {
+    let (server, operator) = running_with("warren:1", &Scene::default()).await;
+    let old = server.names("trinoclusters").remove(0);
+    server.edit("trinoclustergroups", "adhoc", |group| {
+        let spec = &mut group["spec"]["template"]["spec"];
+        spec["tls"] = json!({"server": {"enabled": true}});
+        spec["authentication"] = json!({"passwordFile": {"secretRef": {"name": "staff", "key": "users"}}});
+    });
+    until_deployments(&server, 5).await;
+    let new = server.names("trinoclusters").into_iter().find(|name| *name != old).expect("a new cluster");
+    let stalled = async |start: &str| {
+        let told = |server: &Server| {
+            let (status, reason, message) = condition(&server.get("trinoclusters", &new)?, "Stalled")?;
+            (status == "True" && reason == "SecretNotFound" && message.starts_with(start)).then_some(message)
+        };
+        server.until(&format!("{new} is Stalled: {start}"), told).await
+    };
+    let field = "spec.authentication.passwordFile.secretRef";
+    let missing =
+        format!("{field}: there is no Secret \"staff\" in namespace \"trino\"; create it with a key \"users\"");
+    let message = stalled(&missing).await;
+    let of_group = |server: &Server| {
+        let (status, reason, told) = condition(&server.get("trinoclustergroups", "adhoc")?, "Stalled")?;
+        (status == "True" && reason == "ClusterStalled" && told.contains(&message)).then_some(())
+    };
+    server.until("the group says it, too", of_group).await;
+    assert_eq!(routed(&server), [(old.clone(), "Active".to_owned())]);
+
+    put_secret(&server, "staff", "people");
+    stalled(&format!("{field}: Secret \"staff\" has no key \"users\"; add it there")).await;
+    put_secret(&server, "staff", "users");
+    let mended = |server: &Server| {
+        let (status, ..) = condition(&server.get("trinoclusters", &new)?, "Stalled")?;
+        (status == "False").then_some(())
+    };
+    server.until("it is seen", mended).await;
+    make_ready(&server, &new);
+    until_gone(&server, &old).await;
+    until_ready(&server, "trinoclustergroups", "adhoc").await;
+
+    // Pods that run have it, and go on.
+    server.delete("secrets", "staff");
+    stalled(&missing).await;
+    assert_eq!(condition(&server.get("trinoclusters", &new).expect("there"), "Ready").expect("one").0, "True");
+    assert_eq!(routed(&server), [(new.clone(), "Active".to_owned())]);
     operator.stop().await;
 }

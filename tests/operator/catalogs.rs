@@ -22,10 +22,18 @@ fn shop(url: &str) -> Value {
         "secretProperties": {"connection-password": password}})
 }
 
+/// The Secret that [`shop`] names.
+fn put_password(server: &Server) {
+    let metadata = json!({"name": "shop-db", "namespace": "trino"});
+    let data = json!({"password": "c2VjcmV0"});
+    server.put("secrets", json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data}));
+}
+
 /// A fleet whose group picks the catalogs of a team; none is there yet.
 async fn picking(scene: &Scene) -> (Server, Operator, String) {
     let (server, operator) = running_with("warren:1", scene).await;
     let first = server.names("trinoclusters").remove(0);
+    put_password(&server);
     server.edit("trinoclustergroups", "adhoc", |group| {
         group["spec"]["template"]["spec"]["catalogs"] = json!({"selector": {"matchLabels": {"team": "a"}}});
     });
@@ -195,6 +203,7 @@ async fn a_cluster_made_by_hand_restarts_with_the_catalogs_as_they_stand() {
     let spec = json!({"version": "476", "workers": {"replicas": 0}, "catalogs": {"selector": {}}});
     server.put("trinoclusters", object("TrinoCluster", "mine", &spec));
     put_catalog(&server, "shop", &shop("jdbc:postgresql://db/one"));
+    put_password(&server);
     let operator = Operator::start(&server, "warren:1");
     until_deployments(&server, 2).await;
     let revision =

@@ -235,6 +235,57 @@ async fn what_is_wrong_with_a_certificate_that_somebody_keeps_is_told_and_mended
     operator.stop().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn cert_manager_is_asked_what_it_says_is_told_and_its_certificate_goes_before_its_secret() {
+    let server = Server::new();
+    let operator = Operator::start(&server, "warren:1");
+    let tls = json!({"server": {"enabled": true, "certManager": {"issuerRef": {"name": "corporate"}}}});
+    server.put("trinoclusters", object("TrinoCluster", "mine", &json!({"version": "476", "tls": tls})));
+    until_deployments(&server, 2).await;
+    let told = async |words: &str| {
+        let stalled = |server: &Server| {
+            let (status, reason, message) = condition(&server.get("trinoclusters", "mine")?, "Stalled")?;
+            let field = "spec.tls.server.certManager: there is no Secret \"mine-coordinator-tls\"";
+            (status == "True"
+                && reason == "CertificateInvalid"
+                && message.starts_with(field)
+                && message.contains(words))
+            .then_some(())
+        };
+        server.until(words, stalled).await;
+    };
+    told("cert-manager has said nothing of its Certificate").await;
+    let (name, dns) = ("mine-coordinator-tls", "mine-coordinator.trino.svc");
+    server.edit("certificates", name, |certificate| {
+        assert_eq!(certificate["spec"]["dnsNames"][0], dns);
+        certificate["status"] =
+            json!({"conditions": [{"type": "Ready", "status": "False", "message": "it is asked for"}]});
+    });
+    told("it is asked for. See whether Issuer \"corporate\" of issuerRef is there and ready").await;
+    let applied = || server.writes().iter().filter(|write| write.contains("certificates")).count();
+    let before = applied();
+
+    let ca = Ca::new("corporate", server.now(), -60, 100_000);
+    let mut made = ca.kept(server.now(), dns, 36_000, &ca);
+    made["metadata"] = json!({"name": name, "namespace": "trino",
+        "labels": server.get("certificates", name).expect("there")["spec"]["secretTemplate"]["labels"]});
+    server.put("secrets", made);
+    make_ready(&server, "mine");
+    until_ready(&server, "trinoclusters", "mine").await;
+    assert_eq!(applied(), before, "nothing is applied again");
+
+    server.edit("trinoclusters", "mine", |cluster| {
+        cluster["metadata"]["annotations"] = json!({"trinowarren.io/force-removal": "true"});
+    });
+    server.delete("trinoclusters", "mine");
+    let gone = |server: &Server| server.get("trinoclusters", "mine").is_none().then_some(());
+    server.until("it is gone", gone).await;
+    assert_eq!((server.get("certificates", name), server.get("secrets", name)), (None, None));
+    let at = |what: &str| server.writes().iter().position(|write| write.starts_with("DELETE") && write.contains(what));
+    assert!(at("certificates/mine") < at("secrets/mine-coordinator-tls"), "{:#?}", server.writes());
+    operator.stop().await;
+}
+
 /// A CA that somebody made.
 struct Ca {
     issuer: CertifiedIssuer<'static, KeyPair>,

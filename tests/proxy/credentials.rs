@@ -5,6 +5,7 @@ use std::{fs, path::PathBuf};
 use http::{Method, Request, StatusCode};
 use hyper::body::Incoming;
 use serde_json::json;
+use warren::follow::follow_credentials;
 
 use crate::{
     coordinator::{Coordinator, Seen, text},
@@ -73,7 +74,7 @@ async fn before(coordinator: &Coordinator, folder: &Folder) -> Gateway {
     settings.health.interval = std::time::Duration::from_millis(10);
     let gateway = Gateway::with(settings, Some(table)).await;
     let (proxy, directory, shutdown) = (gateway.proxy.clone(), folder.0.clone(), gateway.shutdown.clone());
-    tokio::spawn(async move { proxy.follow_credentials(directory, shutdown).await });
+    tokio::spawn(follow_credentials(directory, move |known| proxy.set_credentials(known), shutdown));
     gateway
 }
 

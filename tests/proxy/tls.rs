@@ -17,7 +17,10 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use warren::proxy::{Roots, Settings};
+use warren::{
+    follow::follow_credentials,
+    proxy::{Roots, Settings},
+};
 
 use crate::gateway::{Gateway, body, settings};
 
@@ -178,7 +181,7 @@ async fn credentials_are_sent_with_the_proxys_own_questions_to_their_cluster_alo
     settings.health.interval = std::time::Duration::from_millis(20);
     let gateway = Gateway::with(settings, Some(table)).await;
     let (proxy, from, shutdown) = (gateway.proxy.clone(), directory.clone(), gateway.shutdown.clone());
-    tokio::spawn(async move { proxy.follow_credentials(from, shutdown).await });
+    tokio::spawn(follow_credentials(from, move |known| proxy.set_credentials(known), shutdown));
     let of = |requests: &Requests, path: &str| -> Vec<HeaderMap> {
         let requests = requests.lock().unwrap();
         requests.iter().filter(|(asked, _)| asked == path).map(|(_, headers)| headers.clone()).collect()

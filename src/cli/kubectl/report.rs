@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::{
     api::{
-        CanaryStatus, ClusterPhase, DrainStatus, ProxyGroup, READY, RECONCILING, STALLED, TrinoCluster,
+        CanaryStatus, ClusterPhase, DrainStatus, ExternalPhase, ProxyGroup, READY, RECONCILING, STALLED, TrinoCluster,
         TrinoClusterGroup, TrinoGateway,
     },
     desired::{
@@ -26,7 +26,7 @@ pub enum Kind {
     Gateway,
     /// TrinoClusterGroups.
     Group,
-    /// TrinoClusters.
+    /// TrinoClusters, and the external clusters of groups.
     Cluster,
 }
 
@@ -42,6 +42,8 @@ pub struct Report {
     pub groups: Vec<Group>,
     /// Its clusters, each group's together, oldest first.
     pub clusters: Vec<Cluster>,
+    /// Clusters that Warren did not make, as their groups know them.
+    pub external_clusters: Vec<External>,
     /// Why what is not Ready is not, and what goes on.
     pub attention: Vec<Attention>,
 }
@@ -98,6 +100,20 @@ pub struct Cluster {
     pub revision: Option<String>,
     pub workers_ready: i32,
     pub workers_desired: i32,
+    pub draining: Option<DrainStatus>,
+}
+
+/// An external cluster of a group.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct External {
+    pub name: String,
+    pub group: String,
+    /// None as long as no operator has looked at it.
+    pub phase: Option<ExternalPhase>,
+    pub url: String,
+    /// Whether the group's spec names it no more, and its queries end.
+    pub removed: bool,
     pub draining: Option<DrainStatus>,
 }
 
@@ -164,7 +180,9 @@ pub(super) fn report(namespace: &str, objects: &Objects, kind: Option<Kind>, nam
             cluster(found)
         })
         .collect();
-    Report { namespace: namespace.to_owned(), gateways, groups, clusters, attention }
+    let external_clusters = objects.groups.iter().flat_map(external);
+    let external_clusters = external_clusters.filter(|found| wanted(Kind::Cluster, &found.name)).collect();
+    Report { namespace: namespace.to_owned(), gateways, groups, clusters, external_clusters, attention }
 }
 
 /// The condition `Ready`: whether it holds, and why.
@@ -229,4 +247,25 @@ fn cluster(found: &TrinoCluster) -> Cluster {
         workers_desired: workers.desired,
         draining: status.draining,
     }
+}
+
+/// Those of the spec, and those that were removed and still have queries.
+fn external(group: &TrinoClusterGroup) -> Vec<External> {
+    let known = group.status.as_ref().map_or(&[][..], |status| &status.external);
+    let asked = group.spec.external.iter().map(|asked| {
+        let known = known.iter().find(|known| known.name == asked.name);
+        (asked.name.clone(), asked.url.clone(), known, false)
+    });
+    let is_asked = |name: &str| group.spec.external.iter().any(|asked| asked.name == name);
+    let left = known.iter().filter(|known| !is_asked(&known.name));
+    let left = left.map(|known| (known.name.clone(), known.url.clone(), Some(known), true));
+    let found = asked.chain(left).map(|(name, url, known, removed)| External {
+        name,
+        group: group.name_any(),
+        phase: known.map(|known| known.phase),
+        url,
+        removed,
+        draining: known.and_then(|known| known.draining.clone()),
+    });
+    found.collect()
 }

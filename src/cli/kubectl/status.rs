@@ -47,6 +47,7 @@ pub async fn status(
         && report.gateways.is_empty()
         && report.groups.is_empty()
         && report.clusters.is_empty()
+        && report.external_clusters.is_empty()
     {
         bail!("there is none of the name {name:?} in namespace {namespace:?}");
     }

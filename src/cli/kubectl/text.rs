@@ -4,14 +4,14 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
-use super::report::{Cluster, Gateway, Group, Proxies, Report};
+use super::report::{Cluster, External, Gateway, Group, Proxies, Report};
 use crate::api::{CanaryStage, DrainStatus};
 
 /// The whole screen.
 pub(super) fn screen(report: &Report, now: Timestamp) -> String {
     let mut text = String::new();
-    let Report { namespace, gateways, groups, clusters, attention } = report;
-    if gateways.is_empty() && groups.is_empty() && clusters.is_empty() {
+    let Report { namespace, gateways, groups, clusters, external_clusters, attention } = report;
+    if gateways.is_empty() && groups.is_empty() && clusters.is_empty() && external_clusters.is_empty() {
         let _ = writeln!(text, "nothing of Warren's is in namespace {namespace:?}");
         return text;
     }
@@ -21,6 +21,8 @@ pub(super) fn screen(report: &Report, now: Timestamp) -> String {
     table(&mut text, ["GROUP", "READY", "REASON", "SERVING", "REVISION"], groups.iter().map(group));
     let heads = ["CLUSTER", "GROUP", "PHASE", "VERSION", "REVISION", "WORKERS", "DRAINS"];
     table(&mut text, heads, clusters.iter().map(|found| cluster(found, now)));
+    let heads = ["EXTERNAL", "GROUP", "PHASE", "URL", "DRAINS"];
+    table(&mut text, heads, external_clusters.iter().map(|found| external(found, now)));
     for attention in attention {
         let mark = if attention.stalled { "!" } else { "-" };
         let _ = writeln!(text, "{mark} {} {}: {}", attention.object, attention.reason, attention.message);
@@ -108,16 +110,34 @@ fn cluster(cluster: &Cluster, now: Timestamp) -> [String; 7] {
     ]
 }
 
+/// Of one that the spec names nothing is cut, however long it takes.
+fn external(external: &External, now: Timestamp) -> [String; 5] {
+    let drains = external
+        .draining
+        .as_ref()
+        .map(|drain| if external.removed { short_drain(drain, now) } else { waits_for(drain, now) });
+    [
+        external.name.clone(),
+        external.group.clone(),
+        external.phase.map_or_else(String::new, |phase| format!("{phase:?}")),
+        external.url.clone(),
+        drains.unwrap_or_default(),
+    ]
+}
+
 /// The same as [`drain`] in a few words.
 fn short_drain(drain: &DrainStatus, now: Timestamp) -> String {
-    let left = age(now, drain.deadline.0);
+    format!("{}, cut in {}", waits_for(drain, now), age(now, drain.deadline.0))
+}
+
+fn waits_for(drain: &DrainStatus, now: Timestamp) -> String {
     match &drain.oldest {
         Some(oldest) => {
             let user = oldest.user.as_deref().unwrap_or("somebody");
-            format!("{} queries, the oldest of {user} for {}, cut in {left}", drain.queries, age(oldest.since.0, now))
+            format!("{} queries, the oldest of {user} for {}", drain.queries, age(oldest.since.0, now))
         }
-        None if drain.queries == 0 && !drain.unknown.is_empty() => format!("unknown, cut in {left}"),
-        None => format!("{} queries, cut in {left}", drain.queries),
+        None if drain.queries == 0 && !drain.unknown.is_empty() => "unknown".to_owned(),
+        None => format!("{} queries", drain.queries),
     }
 }
 
@@ -169,15 +189,20 @@ mod tests {
 
     fn fleet() -> Objects {
         let good = conditions([true, false, false], "Good", "");
-        let group_status = json!({"readyReplicas": 1, "currentRevision": "22540423fa", "updateRevision": "0a94f98a71",
+        let draining = json!({"since": "2026-01-01T00:00:00Z", "deadline": "2026-01-01T01:00:00Z", "queries": 3,
+            "oldest": {"id": "q", "user": "ann", "since": "2025-12-31T23:55:00Z"}});
+        let external = |name: &str, phase: &str, draining: &Value| {
+            json!({"name": name, "url": format!("https://{name}.example.com"), "phase": phase,
+                "since": "2026-01-01T00:00:00Z", "draining": draining})
+        };
+        let external = [external("east", "Draining", &draining), external("gone", "Draining", &draining)];
+        let group_status = json!({"readyReplicas": 1, "external": external, "currentRevision": "22540423fa", "updateRevision": "0a94f98a71",
             "canary": {"revision": "0a94f98a71", "stage": "Running", "weight": 10, "since": "2026-01-01T00:00:00Z"},
             "conditions": conditions([true, false, true], "ClusterStalled", "TrinoCluster \"adhoc-7f3a-2\": no such image")});
         let cluster = |name: &str, version: &str, revision: &str, status: Value| {
             let labels = json!({"trinowarren.io/group": "adhoc", "trinowarren.io/revision": revision});
             parse(object("TrinoCluster", name, &labels, &json!({"version": version}), &status)).remove(0)
         };
-        let draining = json!({"since": "2026-01-01T00:00:00Z", "deadline": "2026-01-01T01:00:00Z", "queries": 3,
-            "oldest": {"id": "q", "user": "ann", "since": "2025-12-31T23:55:00Z"}});
         let drains = conditions([true, true, false], "Draining", "3 queries go on");
         let table = json!({"routingTable": {"configMap": "gw-routing", "hash": "4f1c77aa90bb", "clusters": 2},
             "conditions": good});
@@ -191,7 +216,9 @@ mod tests {
                 "TrinoClusterGroup",
                 "adhoc",
                 &json!({}),
-                &json!({"template": {"spec": {"version": "477"}}}),
+                &json!({"template": {"spec": {"version": "477"}}, "external": [
+                    {"name": "east", "url": "https://east.example.com", "serving": "Drained"},
+                    {"name": "west", "url": "https://west.example.com"}]}),
                 &group_status,
             )),
             clusters: vec![
@@ -231,6 +258,11 @@ CLUSTER        GROUP  PHASE     VERSION  REVISION    WORKERS  DRAINS
 adhoc-7f3a-9   adhoc  Draining  476      22540423fa  2/2      3 queries, the oldest of ann for 25m, cut in 40m
 adhoc-7f3a-10  adhoc  Failed    477      0a94f98a71  0/2
 
+EXTERNAL  GROUP  PHASE     URL                       DRAINS
+east      adhoc  Draining  https://east.example.com  3 queries, the oldest of ann for 25m
+west      adhoc            https://west.example.com
+gone      adhoc  Draining  https://gone.example.com  3 queries, the oldest of ann for 25m, cut in 40m
+
 ! trinoclustergroup/adhoc ClusterStalled: TrinoCluster \"adhoc-7f3a-2\": no such image
 - trinocluster/adhoc-7f3a-9 Draining: 3 queries go on
 ! trinocluster/adhoc-7f3a-10 ImageNotPulled: no such image
@@ -248,7 +280,9 @@ adhoc-7f3a-10  adhoc  Failed    477      0a94f98a71  0/2
             (0, 1, 0, 1)
         );
         let cluster = of(Some(Kind::Cluster), Some("adhoc-7f3a-9"));
-        assert_eq!((cluster.clusters.len(), cluster.attention.len()), (1, 1));
+        assert_eq!((cluster.clusters.len(), cluster.external_clusters.len(), cluster.attention.len()), (1, 0, 1));
+        let external = of(Some(Kind::Cluster), Some("west"));
+        assert_eq!((external.clusters.len(), external.external_clusters.len()), (0, 1));
         let none = screen(&report("trino", &Objects::default(), None, None), Timestamp::UNIX_EPOCH);
         assert_eq!(none, "nothing of Warren's is in namespace \"trino\"\n");
     }

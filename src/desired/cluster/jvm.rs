@@ -4,6 +4,11 @@ use super::RenderError;
 use crate::{api::Jvm, desired::quantity, trino::release};
 
 const DEFAULT_HEAP_PERCENT: u64 = 70;
+/// The least share of the heap, where nothing else is asked for.
+const LEAST_HEAP_PERCENT: u64 = 50;
+/// What a JVM with Trino takes beside its heap, however small that is: classes, compiled code (150 MiB), threads, buffers. With
+/// less, the kernel killed workers of 1 GiB that spoke TLS under load.
+const BESIDE_HEAP: u64 = 450 << 20;
 /// Up to this heap a serial collector is smaller and no slower.
 const SMALL_HEAP_MIB: u64 = 4096;
 /// The first release that does not start without the Vector API (trinodb/trino pull request 27340).
@@ -21,8 +26,7 @@ pub(super) fn config(
 ) -> Result<String, RenderError> {
     let bytes = quantity::bytes(memory).map_err(|fault| RenderError::Memory { component, fault })?;
     let percent = jvm.and_then(|jvm| jvm.heap_percent).and_then(|percent| u64::try_from(percent).ok());
-    // Tenths first, as ever: what was rendered before must not differ by a megabyte.
-    let heap_mib = bytes / 10 * percent.unwrap_or(DEFAULT_HEAP_PERCENT) / 10 / (1 << 20);
+    let heap_mib = percent.map_or_else(|| default_heap(bytes), |percent| share(bytes, percent)) >> 20;
     let own = jvm.map_or(&[][..], |jvm| &jvm.flags);
     if let Some(flag) = twice(own) {
         return Err(RenderError::Flag { component, flag });
@@ -37,6 +41,17 @@ pub(super) fn config(
     flags.extend(defaults(version, heap_mib).into_iter().filter(kept).map(str::to_owned));
     flags.extend(own.iter().cloned());
     Ok(flags.join("\n") + "\n")
+}
+
+/// The heap for so many bytes of memory.
+fn default_heap(memory: u64) -> u64 {
+    let heap = share(memory, DEFAULT_HEAP_PERCENT).min(memory.saturating_sub(BESIDE_HEAP));
+    heap.max(share(memory, LEAST_HEAP_PERCENT))
+}
+
+/// Tenths first, as ever: what was rendered before must not differ by a megabyte.
+fn share(memory: u64, percent: u64) -> u64 {
+    memory / 10 * percent / 10
 }
 
 /// Those of Trino's deployment guide (476), fitted to small heaps.
@@ -104,6 +119,16 @@ mod tests {
         assert!(flags("476", "10Gi", None, &[]).unwrap().contains(&"-Xmx7168M".to_owned()));
         assert!(flags("476", "10Gi", Some(80), &[]).unwrap().contains(&"-Xmx8192M".to_owned()));
         assert!(flags("476", "1Gi", Some(45), &[]).unwrap().contains(&"-Xmx460M".to_owned()));
+    }
+
+    #[test]
+    fn a_small_pod_keeps_memory_for_what_a_jvm_needs_beside_its_heap() {
+        for (memory, heap) in
+            [("512Mi", 255), ("1Gi", 574), ("1200Mi", 750), ("1500Mi", 1050), ("1536Mi", 1075), ("2Gi", 1433)]
+        {
+            assert_eq!(flags("476", memory, None, &[]).unwrap()[1], format!("-Xmx{heap}M"), "{memory}");
+        }
+        assert_eq!(flags("476", "1Gi", Some(70), &[]).unwrap()[1], "-Xmx716M", "what the user asks for counts");
     }
 
     #[test]

@@ -167,8 +167,8 @@ impl ClusterIdentity {
                 "secretName": leaf.secret,
                 "secretTemplate": {"labels": labels},
                 "dnsNames": leaf.names,
-                "duration": format!("{}s", leaf.life.as_secs()),
-                "renewBefore": format!("{}s", leaf.life.as_secs() / 3),
+                "duration": go_duration(leaf.life.as_secs()),
+                "renewBefore": go_duration(leaf.life.as_secs() / 3),
                 "usages": ["digital signature", "key encipherment", "server auth"],
                 "privateKey": {"algorithm": "ECDSA", "size": 256, "encoding": "PKCS8", "rotationPolicy": "Always"},
                 "additionalOutputFormats": [{"type": "CombinedPEM"}],
@@ -179,6 +179,15 @@ impl ClusterIdentity {
                 },
             },
         })
+    }
+}
+
+/// So many seconds as Go writes them: cert-manager's webhook writes them anew, and what differs would be applied again and again.
+fn go_duration(seconds: u64) -> String {
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, seconds) => format!("{seconds}s"),
+        (0, minutes, seconds) => format!("{minutes}m{seconds}s"),
+        (hours, minutes, seconds) => format!("{hours}h{minutes}m{seconds}s"),
     }
 }
 
@@ -280,5 +289,20 @@ pub(super) fn mount_secret(template: &mut PodTemplateSpec, name: &str, path: &st
             ..VolumeMount::default()
         };
         container.volume_mounts.get_or_insert_default().push(mount);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `time.Duration.String` of Go prints.
+    #[test]
+    fn durations_are_written_as_go_writes_them() {
+        for (seconds, written) in
+            [(30, "30s"), (600, "10m0s"), (3600, "1h0m0s"), (7_776_000, "2160h0m0s"), (3_661, "1h1m1s")]
+        {
+            assert_eq!(go_duration(seconds), written);
+        }
     }
 }

@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::{KeyToPath, SecretVolumeSource, Volume};
 use super::admin;
 use crate::{
     api::{BackendTls, ClientAuthentication, ClientTls, ProxyGroupSpec},
-    desired::CA_KEY,
+    desired::{CA_KEY, NeededSecret},
 };
 
 const SECRET_REF: &str = "spec.template.spec.security.tls.client.secretRef";
@@ -14,17 +14,6 @@ const CA_SECRET_REF: &str = "spec.template.spec.security.tls.client.clientAuth.c
 
 /// Read by the group that the volumes belong to, and by nobody else.
 pub(super) const MODE: i32 = 0o440;
-
-/// A Secret without which proxies do not start.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NeededSecret {
-    /// The field that names it.
-    pub field: &'static str,
-    /// Its name.
-    pub name: String,
-    /// The keys that it must have.
-    pub keys: Vec<String>,
-}
 
 /// A Secret in the pods.
 pub(super) struct Mounted {
@@ -58,7 +47,7 @@ pub(super) fn client(spec: &ProxyGroupSpec) -> Option<&ClientTls> {
 /// The Secrets of users that the proxies need.
 pub fn needed_secrets(spec: &ProxyGroupSpec) -> Vec<NeededSecret> {
     let needed = |Mounted { field, secret, files, .. }: Mounted| NeededSecret {
-        field,
+        field: field.to_owned(),
         name: secret,
         keys: files.into_iter().map(|file| file.key).collect(),
     };

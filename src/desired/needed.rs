@@ -1,0 +1,201 @@
+//! The Secrets of users that pods do not start without, each with the field that names it. It reads none of them.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use super::catalogs;
+use crate::api::{PropertySecret, TrinoClusterSpec};
+
+/// A Secret without which pods do not start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NeededSecret {
+    /// The field that names it.
+    pub field: String,
+    /// Its name.
+    pub name: String,
+    /// The keys that it must have.
+    pub keys: Vec<String>,
+}
+
+/// Those that the pods of a cluster need, but for its certificates, which are looked at by what they say.
+///
+/// The spec is walked as it is written, overlays of pods included: what refers to a Secret there does so in Kubernetes' own words,
+/// which Warren's fields have, too.
+pub fn needed_by_cluster(spec: &TrinoClusterSpec) -> Vec<NeededSecret> {
+    let mut needed = Vec::new();
+    for catalog in catalogs::all(spec) {
+        for (property, from) in catalog.secrets.into_iter().flatten() {
+            let PropertySecret { name, key } = from.secret_key_ref.clone();
+            needed.push(NeededSecret { field: catalog.path(property), name, keys: vec![key] });
+        }
+    }
+    let rest = TrinoClusterSpec { catalogs: None, tls: None, ..spec.clone() };
+    walk("spec", &serde_json::to_value(rest).expect("a spec is JSON"), &mut needed);
+    needed
+}
+
+fn walk(path: &str, value: &Value, needed: &mut Vec<NeededSecret>) {
+    match value {
+        Value::Object(fields) => {
+            // The keys of these are properties' names, which hold dots.
+            let properties = path.ends_with(".secretProperties");
+            for (name, value) in fields {
+                let path = if properties { format!("{path}[{name}]") } else { format!("{path}.{name}") };
+                match value.as_object().and_then(|fields| reference(name, fields)) {
+                    Some((secret, keys)) => needed.push(NeededSecret { field: path, name: secret, keys }),
+                    None => walk(&path, value, needed),
+                }
+            }
+        }
+        Value::Array(items) => {
+            for (position, item) in items.iter().enumerate() {
+                let name = item.get("name").or_else(|| item.get("path")).and_then(Value::as_str);
+                let name = name.map_or_else(|| position.to_string(), str::to_owned);
+                walk(&format!("{path}[{name}]"), item, needed);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The Secret, and the keys of it, to which a field of this name refers: `secretRef`, `caSecretRef`, `secretKeyRef` and the like,
+/// a `passwordFile`, or the `secret` of a volume. None if it refers to none, or to one that may be missing.
+fn reference(field: &str, fields: &Map<String, Value>) -> Option<(String, Vec<String>)> {
+    let text = |name: &str| Some(fields.get(name)?.as_str()?.to_owned());
+    let refers = field == "passwordFile" || field.to_lowercase().contains("secret") && field.ends_with("Ref");
+    let name = match field {
+        "secret" => text("secretName").or_else(|| text("name"))?,
+        _ if refers => text("name")?,
+        _ => return None,
+    };
+    if fields.get("optional").and_then(Value::as_bool) == Some(true) {
+        return None;
+    }
+    let items = fields.get("items").and_then(Value::as_array).into_iter().flatten();
+    let items = items.filter_map(|item| Some(item.get("key")?.as_str()?.to_owned()));
+    Some((name, text("key").into_iter().chain(items).collect()))
+}
+
+impl NeededSecret {
+    /// What is wrong with it, given the keys that it has, none if it is not there; and the mend.
+    pub fn fault(&self, namespace: &str, found: Option<&BTreeSet<String>>) -> Option<String> {
+        let Self { field, name, keys } = self;
+        let Some(found) = found else {
+            let with = match keys.as_slice() {
+                [] => String::new(),
+                [key] => format!(" with a key {key:?}"),
+                keys => format!(
+                    " with the keys {}",
+                    keys.iter().map(|key| format!("{key:?}")).collect::<Vec<_>>().join(", ")
+                ),
+            };
+            return Some(format!("{field}: there is no Secret {name:?} in namespace {namespace:?}; create it{with}"));
+        };
+        let lacks = keys.iter().find(|key| !found.contains(*key))?;
+        Some(format!("{field}: Secret {name:?} has no key {lacks:?}; add it there"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn needed(yaml: &str) -> Vec<String> {
+        let spec: TrinoClusterSpec = serde_saphyr::from_str(yaml).expect("a spec");
+        let said = |NeededSecret { field, name, keys }| format!("{field}: {name} {}", keys.join(","));
+        needed_by_cluster(&spec).into_iter().map(said).collect()
+    }
+
+    #[test]
+    fn each_field_that_names_a_secret_is_found() {
+        let spec = "
+version: '476'
+image: {pullSecrets: [{name: registry}]}
+tls: {server: {enabled: true, secretRef: {name: looked-at-elsewhere}}}
+authentication:
+  passwordFile: {secretRef: {name: staff, key: users}}
+  ldap:
+    url: ldaps://ldap
+    caSecretRef: {name: ldap-ca, key: ca.crt}
+    userBindPattern: uid=${USER}
+    bindPassword: {secretKeyRef: {name: ldap, key: password}}
+  oauth2: {issuer: https://id, clientId: trino, clientSecret: {secretKeyRef: {name: oauth2, key: secret}}}
+  jwt: {keySecretRef: {name: jwt, key: key}}
+  certificate: {caSecretRef: {name: clients, key: ca.crt}}
+catalogs:
+  inline: {shop: {connector.name: postgresql}}
+  secretProperties: {shop: {connection-password: {secretKeyRef: {name: db, key: pw}}}}
+  resolved:
+    sales: {trinoCatalog: sales, connector: mysql, secretProperties: {connection-password: {secretKeyRef: {name: my, key: pw}}}}
+files:
+  groupProvider: {groupFile: {secretKeyRef: {name: groups, key: txt}}}
+  passwordAuthenticators: [{name: own, passwordFile: {name: more, key: users}}]
+  eventListeners: [{name: x, properties: {event-listener.name: x}, secretProperties: {x.y: {secretKeyRef: {name: listener, key: y}}}}]
+  extra:
+  - {path: a/b.json, secretKeyRef: {name: extra, key: b}}
+  - {path: c.json, configMapKeyRef: {name: no-secret, key: c}}
+spooling: {location: 's3://a', secretProperties: {s3.key: {secretKeyRef: {name: s3, key: k}}}}
+coordinator:
+  template:
+    spec:
+      containers:
+      - name: trino
+        env: [{name: A, valueFrom: {secretKeyRef: {name: env, key: a}}}, {name: B, valueFrom: {secretKeyRef: {name: b, key: b, optional: true}}}]
+        envFrom: [{secretRef: {name: all}}]
+      volumes:
+      - {name: v, secret: {secretName: volume, items: [{key: one, path: p}]}}
+      - {name: w, projected: {sources: [{secret: {name: projected}}]}}
+";
+        let mut found = needed(spec);
+        found.sort();
+        let trino = "spec.coordinator.template.spec.containers[trino]";
+        let volumes = "spec.coordinator.template.spec.volumes";
+        let mut expected = [
+            "spec.authentication.passwordFile.secretRef: staff users",
+            "spec.authentication.ldap.caSecretRef: ldap-ca ca.crt",
+            "spec.authentication.ldap.bindPassword.secretKeyRef: ldap password",
+            "spec.authentication.oauth2.clientSecret.secretKeyRef: oauth2 secret",
+            "spec.authentication.jwt.keySecretRef: jwt key",
+            "spec.authentication.certificate.caSecretRef: clients ca.crt",
+            "spec.catalogs.secretProperties.shop[connection-password]: db pw",
+            "spec.secretProperties[connection-password] of TrinoCatalog \"sales\": my pw",
+            "spec.files.groupProvider.groupFile.secretKeyRef: groups txt",
+            "spec.files.passwordAuthenticators[own].passwordFile: more users",
+            "spec.files.eventListeners[x].secretProperties[x.y].secretKeyRef: listener y",
+            "spec.files.extra[a/b.json].secretKeyRef: extra b",
+            "spec.spooling.secretProperties[s3.key].secretKeyRef: s3 k",
+            &format!("{trino}.env[A].valueFrom.secretKeyRef: env a"),
+            &format!("{trino}.envFrom[0].secretRef: all "),
+            &format!("{volumes}[v].secret: volume one"),
+            &format!("{volumes}[w].projected.sources[0].secret: projected "),
+        ]
+        .map(str::to_owned);
+        expected.sort();
+        assert_eq!(found, expected);
+        assert_eq!(needed("version: '476'"), [""; 0]);
+    }
+
+    #[test]
+    fn a_fault_names_field_secret_and_mend() {
+        let needed = |keys: &[&str]| NeededSecret {
+            field: "spec.a".into(),
+            name: "s".into(),
+            keys: keys.iter().map(|&key| key.to_owned()).collect(),
+        };
+        let found = BTreeSet::from(["a".to_owned()]);
+        for (keys, found, said) in [
+            (&["a"][..], None, Some("spec.a: there is no Secret \"s\" in namespace \"n\"; create it with a key \"a\"")),
+            (
+                &["a", "b"],
+                None,
+                Some("spec.a: there is no Secret \"s\" in namespace \"n\"; create it with the keys \"a\", \"b\""),
+            ),
+            (&[], None, Some("spec.a: there is no Secret \"s\" in namespace \"n\"; create it")),
+            (&["a", "b"], Some(&found), Some("spec.a: Secret \"s\" has no key \"b\"; add it there")),
+            (&["a"], Some(&found), None),
+        ] {
+            assert_eq!(needed(keys).fault("n", found).as_deref(), said, "{keys:?}");
+        }
+    }
+}
