@@ -9,6 +9,7 @@
 #                                   $WARREN_CACHE/node/warren-image. WARREN_PROFILE=dev builds the dev profile,
 #                                   WARREN_BINARY=FILE takes a ready static binary
 #   images.sh postgres              PostgreSQL, a source for the tests: localhost/postgres:debian
+#   images.sh services              dex, OPA and an S3 server, for the tests: localhost/services:static
 #   images.sh plugin NAME VERSION   a plugin of Trino by itself: localhost/trino-plugin-NAME:VERSION
 #   images.sh all                   base, Trino in the versions of versions.env, and Warren
 set -euo pipefail
@@ -32,6 +33,7 @@ main() {
       ;;
     warren) warren_image ;;
     postgres) postgres_image ;;
+    services) services_image ;;
     plugin) plugin_image "${2:?which plugin?}" "${3:?of which version of Trino?}" ;;
     all)
       "$HACK/images.sh" base
@@ -39,7 +41,7 @@ main() {
       "$HACK/images.sh" trino $TRINO_VERSIONS
       "$HACK/images.sh" warren
       ;;
-    *) die "usage: images.sh base | trino VERSION… | warren | postgres | plugin NAME VERSION | all" ;;
+    *) die "usage: images.sh base | trino VERSION… | warren | postgres | services | plugin NAME VERSION | all" ;;
   esac
 }
 

@@ -24,7 +24,9 @@ prepare() {
   "$HACK/tools.sh" helm kuttl trino
   "$HACK/images.sh" trino "$TRINO_VERSION"
   "$HACK/images.sh" postgres
+  "$HACK/images.sh" services
   "$HACK/images.sh" plugin postgresql "$TRINO_VERSION"
+  "$HACK/images.sh" plugin opa "$TRINO_VERSION"
   [ -n "${WARREN_IMAGE:-}" ] || WARREN_IMAGE=$("$HACK/images.sh" warren | tail -n 1)
   export WARREN_IMAGE # so that the tests that install build nothing
   "$HACK/install.sh"

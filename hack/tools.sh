@@ -4,7 +4,7 @@
 #
 #   tools.sh             everything
 #   tools.sh NAME…       some: packages kubernetes kubectl coredns metrics-server kube-router kuttl helm trino; for
-#                        benches/gateway.sh: nginx haproxy; for clients.sh: dex
+#                        benches/gateway.sh: nginx haproxy; for clients.sh: dex; for the image of services: dex opa gofakes3
 #   tools.sh path        prints what to put in front of PATH
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -49,7 +49,7 @@ publish() { # BUILT_FOLDER NAME-VERSION
 
 need_go() {
   command -v go >/dev/null || die "building $1 needs Go (1.26 or newer)"
-  export CGO_ENABLED=${CGO:-0} GOFLAGS=-buildvcs=false
+  export CGO_ENABLED=${CGO:-0} GOFLAGS="-buildvcs=false${GO_TAGS:+ -tags=$GO_TAGS}"
 }
 
 kubernetes_module() { # writes a module that has the wanted commands as its tools
@@ -183,8 +183,11 @@ install_one() { # NAME
     kuttl) go_tool kuttl "$KUTTL_VERSION" github.com/kudobuilder/kuttl/cmd/kubectl-kuttl ;;
     helm) go_tool helm "$HELM_VERSION" helm.sh/helm/v3/cmd/helm "$(helm_flags)" ;;
     trino) trino ;;
-    # It does not build without C, for the sake of a storage that is not used here.
-    dex) CGO=1 go_tool dex "$DEX_VERSION" github.com/dexidp/dex/cmd/dex "" "github.com/dexidp/dex/api/v2@$DEX_API_VERSION" ;;
+    # It does not build without C, for the sake of a storage that is not used here; it runs where no library is.
+    dex) CGO=1 GO_TAGS=netgo,osusergo,sqlite_omit_load_extension go_tool dex-static "$DEX_VERSION" github.com/dexidp/dex/cmd/dex \
+      "-linkmode external -extldflags -static" "github.com/dexidp/dex/api/v2@$DEX_API_VERSION" ;;
+    opa) go_tool opa "$OPA_VERSION" github.com/open-policy-agent/opa ;;
+    gofakes3) go_tool gofakes3 "$GOFAKES3_VERSION" github.com/johannesboyne/gofakes3/cmd/gofakes3 ;;
     nginx) debian_program nginx nginx ;;
     haproxy) debian_program haproxy haproxy liblua5.3-0 libopentracing-c-wrapper0 libopentracing1 ;;
     *) [[ " ${KUBERNETES[*]} " == *" $1 "* ]] || die "no such tool: $1 (see the head of $0)"; kubernetes "$1" ;;
@@ -201,7 +204,9 @@ is_there() { # NAME: so that nobody waits for another run's build of something e
     kuttl) [ -d "$TOOLS/kuttl-$KUTTL_VERSION" ] ;;
     helm) [ -d "$TOOLS/helm-$HELM_VERSION" ] ;;
     trino) [ -d "$TOOLS/trino-cli-$TRINO_CLI_VERSION" ] ;;
-    dex) [ -d "$TOOLS/dex-$DEX_VERSION" ] ;;
+    dex) [ -d "$TOOLS/dex-static-$DEX_VERSION" ] ;;
+    opa) [ -d "$TOOLS/opa-$OPA_VERSION" ] ;;
+    gofakes3) [ -d "$TOOLS/gofakes3-$GOFAKES3_VERSION" ] ;;
     nginx | haproxy) [ -d "$TOOLS/$1-debian" ] ;;
     *) [ -d "$TOOLS/$1-$K8S_VERSION" ] ;;
   esac

@@ -126,6 +126,7 @@ authentication:
     userBindPattern: "uid=${USER},ou=people,dc=example,dc=com"
   oauth2:
     issuer: https://id.example.com
+    caSecretRef: {name: provider, key: ca.crt}
     clientId: trino
     clientSecret: {secretKeyRef: {name: oauth2, key: secret}}
     scopes: [openid, email]

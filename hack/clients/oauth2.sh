@@ -2,7 +2,7 @@
 # and a balancer in front of them. All of them speak TLS by one certificate. To be sourced.
 # shellcheck shell=bash
 
-DEX=$TOOLS/dex-$DEX_VERSION/dex
+DEX=$TOOLS/dex-static-$DEX_VERSION/dex
 
 certificates() { # <run>/ca.pem, and for 127.0.0.1 tls.pem, tls.key, and both in tls.both
   local name

@@ -1,5 +1,5 @@
-# What the end-to-end test of catalogs needs beside Trino: a source, PostgreSQL as Debian has it, and a plugin in an image of its
-# own, out of the server as Maven has it. To be sourced by images.sh.
+# What the end-to-end tests need beside Trino: a source, PostgreSQL as Debian has it; an identity provider, OPA and an S3 server;
+# and a plugin in an image of its own, out of the server as Maven has it. To be sourced by images.sh.
 # shellcheck shell=bash
 
 POSTGRES_IMAGE=localhost/postgres:debian
@@ -25,6 +25,20 @@ postgres_base() { # REFERENCE
   build umount "$container"
   build config --user 1000:1000 --env PGDATA=/data/pg --port 5432 --cmd '["/usr/local/bin/serve"]' "$container"
   build commit -q --rm "$container" "$1"
+}
+
+services_image() { # /dex, /opa and /gofakes3, static programs
+  "$HACK/tools.sh" dex opa gofakes3 9>&-
+  ensure_image services "$(key "$DEX_VERSION" "$OPA_VERSION" "$GOFAKES3_VERSION" "$(declare -f services_recipe)")" localhost/services:static services_recipe
+}
+
+services_recipe() { # REFERENCE
+  local container
+  container=$(build from scratch)
+  build copy -q "$container" "$TOOLS/dex-static-$DEX_VERSION/dex" "$TOOLS/opa-$OPA_VERSION/opa" \
+    "$TOOLS/gofakes3-$GOFAKES3_VERSION/gofakes3" / >/dev/null
+  build config --user 1000:1000 "$container"
+  build commit -q --rm "$container" "$1" >/dev/null
 }
 
 plugin_image() { # NAME VERSION: localhost/trino-plugin-NAME:VERSION, the plugin's files in /plugin

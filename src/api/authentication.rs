@@ -108,6 +108,10 @@ pub struct OAuth2 {
     #[schemars(length(min = 8, max = 512))]
     #[x_kube(validation = Rule::new("self.matches('^https?://[^ ]+$')").message("spec.authentication.oauth2.issuer must be a URL such as https://id.example.com/realms/data"))]
     pub issuer: String,
+    /// The key of a Secret with the CA certificates, in PEM, by which the provider is trusted: where it is found, where its keys are,
+    /// and where it gives tokens. Trino reads them at its start. Default: those of its JVM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_secret_ref: Option<KeyReference>,
     /// As which client Trino is known there.
     #[schemars(length(min = 1, max = 253))]
     pub client_id: String,

@@ -602,7 +602,7 @@ const ACCEPTED: &[Accepted] = &[
     },
     Accepted {
         case: "logins by LDAP and OAuth 2.0",
-        object: "spec: {version: '476', tls: {server: {enabled: true}}, authentication: {ldap: {url: 'ldap://a:389', allowInsecure: true, userBindPattern: 'uid=${USER},dc=a', userBaseDn: dc=a, groupAuthPattern: '(uid=${USER})'}, oauth2: {issuer: 'https://id.example.com', clientId: a, clientSecret: {secretKeyRef: {name: a, key: b}}}}}",
+        object: "spec: {version: '476', tls: {server: {enabled: true}}, authentication: {ldap: {url: 'ldap://a:389', allowInsecure: true, userBindPattern: 'uid=${USER},dc=a', userBaseDn: dc=a, groupAuthPattern: '(uid=${USER})'}, oauth2: {issuer: 'https://id.example.com', clientId: a, clientSecret: {secretKeyRef: {name: a, key: b}}, caSecretRef: {name: ca, key: ca.crt}}}}",
     },
     Accepted {
         case: "the files of the golden",

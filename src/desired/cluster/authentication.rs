@@ -66,7 +66,7 @@ pub(super) fn of_coordinator(
         authenticators.push(ldap_at(etc, "password-authenticator/authentication.ldap", ldap)?);
     }
     if let Some(oauth2) = oauth2 {
-        oauth2_lines(etc, oauth2);
+        oauth2_lines(etc, oauth2)?;
     }
     if let Some(jwt) = jwt {
         jwt_lines(etc, jwt)?;
@@ -146,8 +146,17 @@ fn ldap_at(etc: &mut Etc, name: &str, ldap: &Ldap) -> Result<String, RenderError
     Ok(format!("{FOLDER}/{name}.properties"))
 }
 
-fn oauth2_lines(etc: &mut Etc, oauth2: &OAuth2) {
-    let OAuth2 { issuer, client_id, client_secret, scopes, principal_field, additional_audiences, state_key } = oauth2;
+fn oauth2_lines(etc: &mut Etc, oauth2: &OAuth2) -> Result<(), RenderError> {
+    let OAuth2 {
+        issuer,
+        ca_secret_ref,
+        client_id,
+        client_secret,
+        scopes,
+        principal_field,
+        additional_audiences,
+        state_key,
+    } = oauth2;
     let mut set = |key: &str, value: Option<String>| {
         let key = format!("http-server.authentication.oauth2.{key}");
         etc.typed.extend(value.map(|value| (key, value)));
@@ -162,6 +171,13 @@ fn oauth2_lines(etc: &mut Etc, oauth2: &OAuth2) {
     if let Some(state_key) = state_key {
         secret_line(etc, "http-server.authentication.oauth2.state-key", state_key);
     }
+    if let Some(reference) = ca_secret_ref {
+        let file = "authentication/provider.pem";
+        etc.mount_key(file, reference.clone())?;
+        // Of the one HTTP client by which Trino asks the provider, for its keys and for all else; it reads PEM.
+        etc.typed.insert("oauth2-jwk.http-client.trust-store-path".into(), format!("{FOLDER}/{file}"));
+    }
+    Ok(())
 }
 
 fn jwt_lines(etc: &mut Etc, jwt: &JwtAuthentication) -> Result<(), RenderError> {
@@ -204,6 +220,25 @@ fn secret_line(etc: &mut Etc, key: &str, value: &SecretValue) {
 #[cfg(test)]
 mod tests {
     use super::super::{ClusterIdentity, render};
+
+    #[test]
+    fn a_provider_is_trusted_by_the_ca_that_is_given_unless_a_line_of_the_users_own_says_otherwise() {
+        const KEY: &str = "oauth2-jwk.http-client.trust-store-path";
+        let trusted_by = |ca: &str, config: &str| {
+            let spec = format!(
+                "{{version: '476', tls: {{server: {{enabled: true}}}}, coordinator: {{config: {{{config}}}}}, \
+                 authentication: {{oauth2: {{issuer: 'https://a', {ca} clientId: b, clientSecret: {{secretKeyRef: {{name: a, key: b}}}}}}}}}}"
+            );
+            let spec = serde_saphyr::from_str(&spec).expect("a spec");
+            let rendered = render(&ClusterIdentity::named("c", "n"), &spec).expect("renders");
+            let lines = &rendered.components["coordinator"].files["config.properties"];
+            lines.lines().find_map(|line| Some(line.strip_prefix(KEY)?.strip_prefix('=')?.to_owned()))
+        };
+        let ca = "caSecretRef: {name: a, key: ca.crt},";
+        assert_eq!(trusted_by("", ""), None);
+        assert_eq!(trusted_by(ca, "").as_deref(), Some("/etc/trino/authentication/provider.pem"));
+        assert_eq!(trusted_by(ca, &format!("{KEY}: /etc/mine.pem")).as_deref(), Some("/etc/mine.pem"));
+    }
 
     #[test]
     fn what_would_undo_it_is_refused_by_name() {
