@@ -146,11 +146,7 @@ async fn serve(arguments: Arguments) -> Result<(), Failure> {
     let admin_tls = certificates.for_admins().map_err(Failure::Usage)?;
     let events_tls = certificates.for_events().map_err(Failure::Usage)?;
     let mut doors = doors(client, &further, tls.as_ref(), settings.shards)?;
-    if let Some(events) = arguments.listen_events {
-        for (doors, door) in doors.iter_mut().zip(open_doors(events, "--listen-events", settings.shards)?) {
-            doors.push(door.for_events(events_tls.clone()));
-        }
-    }
+    add_events(&mut doors, arguments.listen_events, events_tls.as_ref(), settings.shards)?;
     let admins = TcpListener::bind(admin_address)
         .await
         .with_context(|| format!("{admin_address} cannot be listened on; choose another with --listen-admin"))
@@ -250,6 +246,20 @@ fn doors(
         }
     }
     Ok(of_shards)
+}
+
+/// Adds a door for events to those of each shard, where there is to be one.
+fn add_events(
+    of_shards: &mut [Vec<Door>],
+    address: Option<SocketAddr>,
+    tls: Option<&Tls>,
+    shards: usize,
+) -> Result<(), Failure> {
+    let Some(address) = address else { return Ok(()) };
+    for (doors, door) in of_shards.iter_mut().zip(open_doors(address, "--listen-events", shards)?) {
+        doors.push(door.for_events(tls.cloned()));
+    }
+    Ok(())
 }
 
 /// A door at `address` for each shard; `flag` is where another one may be given.
