@@ -454,7 +454,7 @@ fn cluster_golden(spec: &str) -> String {
     for leaf in cluster::leaves(&cluster, &spec).expect("durations") {
         match &leaf.source {
             Source::Own | Source::OwnEldest => {
-                text += &document(&cluster.certificate_secret(&leaf, "<CAs>", "<certificate>", "<key>"))
+                text += &document(&cluster.certificate_secret(&leaf, "<CAs>", "<certificate>", "<key>"));
             }
             Source::Kept => {}
             Source::CertManager(manager) => text += &document(&cluster.certificate_request(&leaf, manager)),
