@@ -32,7 +32,7 @@ fleet() {
 # The namespace's CA, some minutes before the second one begins to sign.
 authorities() {
   authority old '10 hours ago' '4 hours'
-  authority new '58 minutes ago' '90 days'
+  authority new '61 minutes ago' '90 days'
   cat "$LOGS/old.crt" "$LOGS/new.crt" >"$LOGS/ca.crt"
   k create secret generic warren-ca --from-file="$LOGS/ca.crt" --from-file="$LOGS/old.crt" --from-file="$LOGS/old.key" \
     --from-file="$LOGS/new.crt" --from-file="$LOGS/new.key" >/dev/null

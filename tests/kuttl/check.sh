@@ -250,7 +250,7 @@ renews() { # GROUP coordinator|worker|events SECONDS
   [ "$2" != events ] || secret=$PROXY-events-tls owner=proxygroup/${PROXY%-proxy} at=("$PROXY" 9091)
   before=$(shown "${at[@]}")
   k delete secret "$secret"
-  k annotate --overwrite "$owner" "test/renew=$2-$SECONDS" # looked at at once
+  k annotate --overwrite "$owner" "test/renew=$(date +%s%N)" # looked at at once
   until now=$(shown "${at[@]}") && [ "$now" != "$before" ]; do
     nations
     ((SECONDS < deadline)) || no "${at[0]} still shows $before after $3 s"
