@@ -11,6 +11,7 @@
 #   images.sh postgres              PostgreSQL, a source for the tests: localhost/postgres:debian
 #   images.sh services              dex, OPA and an S3 server, for the tests: localhost/services:static
 #   images.sh plugin NAME VERSION   a plugin of Trino by itself: localhost/trino-plugin-NAME:VERSION
+#   images.sh cert-manager          cert-manager: localhost/cert-manager-controller and so on
 #   images.sh all                   base, Trino in the versions of versions.env, and Warren
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -35,13 +36,14 @@ main() {
     postgres) postgres_image ;;
     services) services_image ;;
     plugin) plugin_image "${2:?which plugin?}" "${3:?of which version of Trino?}" ;;
+    cert-manager) cert_manager_images ;;
     all)
       "$HACK/images.sh" base
       # shellcheck disable=SC2086 # a list of words
       "$HACK/images.sh" trino $TRINO_VERSIONS
       "$HACK/images.sh" warren
       ;;
-    *) die "usage: images.sh base | trino VERSION… | warren | postgres | services | plugin NAME VERSION | all" ;;
+    *) die "usage: images.sh base | trino VERSION… | warren | postgres | services | plugin NAME VERSION | cert-manager | all" ;;
   esac
 }
 

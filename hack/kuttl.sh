@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The end-to-end tests: installs this tree's operator, then runs tests/kuttl against a real API server, kubelet and
 # Trino. What every test needs is installed once; tests/kuttl/nodes holds those that must be alone on the node,
-# tests/kuttl/last those that must be alone with the operator.
+# tests/kuttl/last those that must be alone with the operator, tests/kuttl/more those that run by their names alone.
 # Each test is a line `ok` or `FAILED` with its time, and a failed one is followed by the end of its log.
 #
 #   kuttl.sh              all tests
@@ -107,6 +107,7 @@ main() {
       if [ -d "$TESTS/cases/$name" ]; then run "$TESTS/cases" "$name"
       elif [ -d "$TESTS/nodes/$name" ]; then run "$TESTS/nodes" "$name"
       elif [ -d "$TESTS/last/$name" ]; then run "$TESTS/last" "$name"
+      elif [ -d "$TESTS/more/$name" ]; then run "$TESTS/more" "$name"
       else die "no such test: $name"; fi
     done
   else

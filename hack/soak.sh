@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Trials that take too long for the tests. Without Kubernetes: real coordinators, real clients, and three gateways behind
+# Trials that take too long for the tests. Most without Kubernetes: real coordinators, real clients, and three gateways behind
 # one address (HAProxy, by TCP). Each is a line `ok` or `FAILED`.
 #
 #   soak.sh            all
 #   soak.sh operator   the operator, in virtual time, is killed at each of its writes and sees late, wrongly or not at all
+#   soak.sh cert-manager   on a Kubernetes node: certificates by a real cert-manager (tests/kuttl/more)
 #   soak.sh kill       every few seconds one of three gateways is killed (SIGKILL) and started anew: no query that a client
 #                      knows of breaks, and no row is lost or repeated
 #   soak.sh rollout    all three are replaced, one after the other, by SIGTERM: nothing fails at all
@@ -119,22 +120,30 @@ operator_trial() { # what tests/operator runs a sample of
   fi
 }
 
+cert_manager_trial() { # it tells by itself how it went
+  step "cert-manager: certificates on a Kubernetes node"
+  "$HACK/kuttl.sh" cert-manager || FAILURES=$((FAILURES + 1))
+}
+
 main() {
-  local name
-  (($#)) || set -- operator kill rollout
+  local name trials=()
+  (($#)) || set -- operator cert-manager kill rollout
   rm -rf "$LOGS"
   mkdir -p "$RUN"
-  if [ "$1" = operator ]; then
-    operator_trial
-    shift
-    (($#)) || { ((FAILURES == 0)); return; }
-  fi
+  for name in "$@"; do
+    case $name in
+      operator) operator_trial ;;
+      cert-manager) cert_manager_trial ;;
+      *) trials+=("$name") ;;
+    esac
+  done
+  ((${#trials[@]})) || { ((FAILURES == 0)); return; }
   trap stop_all EXIT
   trap 'exit 143' TERM INT
   prepare_programs "$LOGS"
   HAPROXY=$(command -v haproxy) || { "$HACK/tools.sh" haproxy && HAPROXY=$TOOLS/haproxy-debian/haproxy; }
   start
-  for name in "$@"; do "${name}_trial"; done
+  for name in "${trials[@]}"; do "${name}_trial"; done
   ((FAILURES == 0))
 }
 

@@ -4,7 +4,8 @@
 #
 #   tools.sh             everything
 #   tools.sh NAME…       some: packages kubernetes kubectl coredns metrics-server kube-router kuttl helm trino; for
-#                        benches/gateway.sh: nginx haproxy; for clients.sh: dex; for the image of services: dex opa gofakes3
+#                        benches/gateway.sh: nginx haproxy; for clients.sh: dex; for the image of services: dex opa gofakes3;
+#                        for the kuttl test of that name: cert-manager
 #   tools.sh path        prints what to put in front of PATH
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -143,6 +144,26 @@ trino() { # the command line client: a jar and a wrapper that finds a JDK
   publish "$out" "$name"
 }
 
+cert_manager() { # its programs, and its chart with the CRDs, as its own release has it
+  local name=cert-manager-$CERT_MANAGER_VERSION out=$BUILD/cert-manager/out
+  [ ! -d "$TOOLS/$name" ] || return 0
+  need_go cert-manager
+  step "cert-manager $CERT_MANAGER_VERSION"
+  mkdir -p "$out"
+  run_logged "building cert-manager" "$LOGS/cert-manager.log" build_cert_manager "$out" github.com/cert-manager/cert-manager
+  publish "$out" "$name"
+}
+
+build_cert_manager() { # OUT MODULE
+  local name source
+  for name in controller webhook cainjector; do build_go_tool "$1" "$2/cmd/$name@$CERT_MANAGER_VERSION" "" ""; done
+  source=$(go list -m -f '{{.Dir}}' "$2")/deploy
+  cp -r "$source/charts/cert-manager" "$1/chart"
+  chmod -R u+w "$1/chart"
+  sed "s/v0.1.0/$CERT_MANAGER_VERSION/" "$1/chart/Chart.template.yaml" >"$1/chart/Chart.yaml"
+  cp "$source"/crds/crd-*.yaml "$1/chart/templates/"
+}
+
 debian_program() { # NAME PACKAGE…: unpacked and not installed, so that no service is started; in Debian's version
   local name=$1 out=$BUILD/$1 libraries
   shift
@@ -188,6 +209,7 @@ install_one() { # NAME
       "-linkmode external -extldflags -static" "github.com/dexidp/dex/api/v2@$DEX_API_VERSION" ;;
     opa) go_tool opa "$OPA_VERSION" github.com/open-policy-agent/opa ;;
     gofakes3) go_tool gofakes3 "$GOFAKES3_VERSION" github.com/johannesboyne/gofakes3/cmd/gofakes3 ;;
+    cert-manager) cert_manager ;;
     nginx) debian_program nginx nginx ;;
     haproxy) debian_program haproxy haproxy liblua5.3-0 libopentracing-c-wrapper0 libopentracing1 ;;
     *) [[ " ${KUBERNETES[*]} " == *" $1 "* ]] || die "no such tool: $1 (see the head of $0)"; kubernetes "$1" ;;
@@ -207,6 +229,7 @@ is_there() { # NAME: so that nobody waits for another run's build of something e
     dex) [ -d "$TOOLS/dex-static-$DEX_VERSION" ] ;;
     opa) [ -d "$TOOLS/opa-$OPA_VERSION" ] ;;
     gofakes3) [ -d "$TOOLS/gofakes3-$GOFAKES3_VERSION" ] ;;
+    cert-manager) [ -d "$TOOLS/cert-manager-$CERT_MANAGER_VERSION" ] ;;
     nginx | haproxy) [ -d "$TOOLS/$1-debian" ] ;;
     *) [ -d "$TOOLS/$1-$K8S_VERSION" ] ;;
   esac

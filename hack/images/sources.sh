@@ -1,5 +1,5 @@
 # What the end-to-end tests need beside Trino: a source, PostgreSQL as Debian has it; an identity provider, OPA and an S3 server;
-# and a plugin in an image of its own, out of the server as Maven has it. To be sourced by images.sh.
+# a plugin in an image of its own, out of the server as Maven has it; cert-manager. To be sourced by images.sh.
 # shellcheck shell=bash
 
 POSTGRES_IMAGE=localhost/postgres:debian
@@ -39,6 +39,15 @@ services_recipe() { # REFERENCE
     "$TOOLS/gofakes3-$GOFAKES3_VERSION/gofakes3" / >/dev/null
   build config --user 1000:1000 "$container"
   build commit -q --rm "$container" "$1" >/dev/null
+}
+
+cert_manager_images() {
+  local name
+  "$HACK/tools.sh" cert-manager 9>&-
+  for name in controller webhook cainjector; do
+    ensure_image "cert-manager-$name" "$(key "$CERT_MANAGER_VERSION" "$(declare -f program_recipe)")" \
+      "localhost/cert-manager-$name:$CERT_MANAGER_VERSION" program_recipe "$TOOLS/cert-manager-$CERT_MANAGER_VERSION/$name"
+  done
 }
 
 plugin_image() { # NAME VERSION: localhost/trino-plugin-NAME:VERSION, the plugin's files in /plugin

@@ -242,14 +242,14 @@ shown() ( # DEPLOYMENT PORT [issuer]
 
 # Renews the certificate of a component of the group's one cluster, or that which the proxies show to coordinators that tell of
 # their queries, while queries are answered all along.
-renews() { # GROUP coordinator|worker|events SECONDS
+renews() { # GROUP coordinator|worker|events SECONDS [asked]
   local cluster secret owner at before now deadline told
   cluster=$(names "$1" Active)
   deadline=$((SECONDS + $3))
   secret=$cluster-$2-tls owner=trinocluster/$cluster at=("$cluster-$2" 8443)
   [ "$2" != events ] || secret=$PROXY-events-tls owner=proxygroup/${PROXY%-proxy} at=("$PROXY" 9091)
   before=$(shown "${at[@]}")
-  k delete secret "$secret"
+  "${4:-removed}" "$secret"
   k annotate --overwrite "$owner" "test/renew=$(date +%s%N)" # looked at at once
   until now=$(shown "${at[@]}") && [ "$now" != "$before" ]; do
     nations
@@ -267,6 +267,38 @@ tells_by_https() { # GROUP
   url=$(k get configmaps -l "trinowarren.io/cluster=$(names "$1" Active)" -o json |
     jq -r '.items[].data["warren-event-listener.properties"] // empty' | sed -n 's/^http-event-listener.connect-ingest-uri=//p')
   [[ $url == "https://$(names "$1" Active)-events.$NAMESPACE.svc:9091/"* ]] || no "the coordinator tells ${url:-nobody}"
+}
+
+removed() { k delete secret "$1"; } # SECRET
+# As `cmctl renew` does it.
+asked() { # CERTIFICATE
+  k patch certificate "$1" --subresource=status --type=json -p "[{\"op\": \"add\", \"path\": \"/status/conditions/-\", \"value\":
+    {\"type\": \"Issuing\", \"status\": \"True\", \"reason\": \"ManuallyTriggered\", \"message\": \"asked for\", \"lastTransitionTime\": \"$(date -u +%FT%TZ)\"}}]"
+}
+
+# What the coordinator shows is what cert-manager made by this issuer, and the operator says so, too.
+by_cert_manager() { # GROUP ISSUER
+  local cluster serial told
+  cluster=$(names "$1" Active)
+  serial=$(k get secret "$cluster-coordinator-tls" -o jsonpath='{.data.tls\.crt}' | base64 -d | openssl x509 -noout -serial)
+  [ "$(shown "$cluster-coordinator" 8443)" = "$serial" ] || no "the coordinator shows $(shown "$cluster-coordinator" 8443), not $serial"
+  # A serial number is a signed number: it may begin with a byte of zeros, which openssl leaves out.
+  told=$(k get trinocluster "$cluster" -o json | jq -r '.status.tls.server | "serial=\(.serial | ascii_upcase | ltrimstr("00")) \(.issuer)"')
+  [ "$told" = "$serial $2" ] || no "the operator says $told, and not $serial $2"
+}
+
+# How often the operator has written such an object, and that it has not done so since that was noted.
+writes() { # KIND
+  local pod
+  for pod in $(kubectl -n warren-system get pods -l app.kubernetes.io/instance=warren --field-selector=status.phase=Running -o name); do
+    kubectl get --raw "/api/v1/namespaces/warren-system/pods/${pod#pod/}:8080/proxy/metrics"
+  done | awk -v kind="writes_total{kind=\"$1\"," 'index($0, kind) {sum += $NF} END {print sum + 0}'
+}
+note_writes() { kubectl annotate --overwrite namespace "$NAMESPACE" "test/writes=$(writes "$1")"; } # KIND
+no_writes() { # KIND
+  local now
+  now=$(writes "$1")
+  [ "$now" = "$(noted writes)" ] || no "the operator has written $now objects of kind $1, and before $(noted writes)"
 }
 
 nations() { query 'SELECT count(*) FROM tpch.tiny.nation' 25; }
@@ -731,5 +763,8 @@ polls_directly() { # GROUP
     sleep 1
   done
 }
+
+# shellcheck source=inside.sh
+source "$(dirname "${BASH_SOURCE[0]}")/inside.sh"
 
 "$@"
