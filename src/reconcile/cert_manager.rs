@@ -1,6 +1,8 @@
 //! Asks cert-manager for the certificate of a cluster: keeps the Certificate object, and tells what cert-manager says of it. Its
 //! objects are not watched, and of issuers nothing is read.
 
+use std::time::Duration;
+
 use kube::{
     Api, ResourceExt,
     api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams, Preconditions},
@@ -20,19 +22,23 @@ use crate::{
         cluster::{ClusterIdentity, Leaf},
         labels::{MANAGED_BY, WARREN, component::COORDINATOR},
     },
+    lifecycle::passed,
 };
 
-/// Asks for a certificate, and looks at what was made; or says what is wrong.
+/// How long a Certificate may take that was just made.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Asks for a certificate, and looks at what was made, which is nothing yet of a Certificate that is new; or says what is wrong.
 pub(super) async fn settle(
     context: &Context,
     identity: &ClusterIdentity,
     leaf: &Leaf,
     manager: &CertManager,
-) -> Result<Result<CertificateStatus, String>, Error> {
+) -> Result<Result<Option<CertificateStatus>, String>, Error> {
     let certificate = match request(context, identity, leaf, manager).await {
         Ok(certificate) => certificate,
         // Without cert-manager, or against its word, what the cluster has goes on.
-        Err(kube::Error::Api(status)) if status.is_not_found() => {
+        Err(error) if is_missing(&error) => {
             let fault =
                 "the API server does not know cert-manager's Certificates; install cert-manager, or remove this";
             return Ok(Err(fault.to_owned()));
@@ -43,7 +49,13 @@ pub(super) async fn settle(
         Err(error) => return Err(Error::api(format!("apply Certificate {:?}", leaf.secret))(error)),
     };
     let found = certificates::kept(context, identity, leaf).await?;
-    Ok(found.map_err(|fault| explained(&fault, &certificate.data, manager)))
+    let made = certificate.metadata.creation_timestamp.as_ref();
+    let is_new = made.is_some_and(|made| passed(made.0, context.now()) < PATIENCE);
+    Ok(match found {
+        Ok(status) => Ok(Some(status)),
+        Err(_) if is_new => Ok(None),
+        Err(fault) => Err(explained(&fault, &certificate.data, manager)),
+    })
 }
 
 /// What is wrong with the Secret, with what cert-manager says of its Certificate.
@@ -75,7 +87,7 @@ async fn request(
 ) -> kube::Result<DynamicObject> {
     let certificates = certificates_of(context, &identity.namespace);
     let wanted = identity.certificate_request(leaf, manager);
-    if let Some(found) = certificates.get_opt(&leaf.secret).await?
+    if let Some(found) = look_up(&certificates, &leaf.secret).await?
         && serde_json::to_value(&found).is_ok_and(|found| covers(&found, &wanted, ""))
     {
         return Ok(found);
@@ -84,6 +96,18 @@ async fn request(
     let applied = certificates.patch(&leaf.secret, &parameters, &Patch::Apply(&wanted)).await;
     context.metrics.wrote("Certificate", "apply");
     applied
+}
+
+/// Whether there is no such object, or no such kind: then the API server's answer is a text, and no status of its.
+fn is_missing(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 404)
+}
+
+async fn look_up(certificates: &Api<DynamicObject>, name: &str) -> kube::Result<Option<DynamicObject>> {
+    match certificates.get(name).await {
+        Err(error) if is_missing(&error) => Ok(None),
+        found => found.map(Some),
+    }
 }
 
 fn certificates_of(context: &Context, namespace: &str) -> Api<DynamicObject> {
@@ -95,14 +119,15 @@ fn certificates_of(context: &Context, namespace: &str) -> Api<DynamicObject> {
 pub(super) async fn remove(context: &Context, identity: &ClusterIdentity) -> Result<(), Error> {
     let (name, certificates) =
         (identity.certificate_secret_name(COORDINATOR), certificates_of(context, &identity.namespace));
-    let found = certificates.get_opt(&name).await.map_err(Error::api(format!("look up Certificate {name:?}")))?;
+    let found = look_up(&certificates, &name).await.map_err(Error::api(format!("look up Certificate {name:?}")))?;
     let Some(found) = found.filter(|found| label(found, MANAGED_BY) == Some(WARREN)) else { return Ok(()) };
     let preconditions = Some(Preconditions { uid: found.uid(), resource_version: None });
     let deleted = certificates.delete(&name, &DeleteParams { preconditions, ..DeleteParams::default() }).await;
     context.metrics.wrote("Certificate", "delete");
     match deleted {
         Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
+        Err(error) if is_missing(&error) => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_conflict() => Ok(()),
         Err(error) => Err(Error::api(format!("delete Certificate {name:?}"))(error)),
     }
 }

@@ -23,6 +23,8 @@ use crate::{
 
 /// Secrets of others are not watched, so they are looked at again.
 const OTHERS: Duration = Duration::from_secs(60);
+/// What is being made is looked at soon.
+const MAKING: Duration = Duration::from_secs(5);
 /// The longest time to the next look, whatever is to happen later.
 const LONGEST: Duration = Duration::from_secs(600);
 /// Tries when others write the same Secret.
@@ -72,7 +74,10 @@ pub(super) async fn settle(
                 standing.sooner(passed(now, next));
                 Some(found)
             }
-            Source::Kept => standing.take(kept(context, identity, leaf).await?, before, "spec.tls.server.secretRef"),
+            Source::Kept => {
+                let found = kept(context, identity, leaf).await?.map(Some);
+                standing.take(found, before, "spec.tls.server.secretRef")
+            }
             Source::CertManager(manager) => {
                 let found = cert_manager::settle(context, identity, leaf, manager).await?;
                 standing.take(found, before, "spec.tls.server.certManager")
@@ -92,13 +97,17 @@ impl Standing {
     /// pods may still show the last one.
     fn take(
         &mut self,
-        found: Result<CertificateStatus, String>,
+        found: Result<Option<CertificateStatus>, String>,
         before: Option<CertificateStatus>,
         field: &str,
     ) -> Option<CertificateStatus> {
         self.sooner(OTHERS);
         match found {
-            Ok(found) => Some(found),
+            Ok(Some(found)) => Some(found),
+            Ok(None) => {
+                self.sooner(MAKING);
+                before
+            }
             Err(fault) => {
                 self.fault = Some(format!("{field}: {fault}"));
                 before

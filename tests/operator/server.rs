@@ -70,6 +70,8 @@ struct State {
     last_version: u64,
     writes: Vec<String>,
     notes: Vec<String>,
+    /// Whether cert-manager's CRDs are there.
+    has_cert_manager: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -243,6 +245,11 @@ impl Server {
         self.put(plural, object);
     }
 
+    /// Installs cert-manager's CRDs, or removes them.
+    pub fn set_cert_manager(&self, installed: bool) {
+        self.lock().has_cert_manager = installed;
+    }
+
     /// Deletes an object, as a user would.
     pub fn delete(&self, plural: &str, name: &str) {
         let key = self.lock().objects.keys().find(|key| key.plural == plural && key.name == name).cloned();
@@ -292,6 +299,11 @@ impl Server {
         let cut = if head.method == Method::GET { None } else { self.faults.next_write() };
         if cut == Some(Cut::RequestLost) {
             return Err(io::ErrorKind::ConnectionReset.into());
+        }
+        if target.plural == "certificates" && !self.lock().has_cert_manager {
+            // As an API server answers that knows no such group: no JSON.
+            let body = Full::new(Bytes::from("404 page not found\n")).map_err(|never| match never {}).boxed_unsync();
+            return Ok(Response::builder().status(StatusCode::NOT_FOUND).body(body).expect("a response"));
         }
         let new = target.name.as_ref().is_some_and(|name| self.get(&target.plural, name).is_none());
         let (code, answer) = if new && head.method != Method::GET && self.faults.refuses(&target.plural) {

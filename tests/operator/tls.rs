@@ -254,6 +254,12 @@ async fn cert_manager_is_asked_what_it_says_is_told_and_its_certificate_goes_bef
         };
         server.until(words, stalled).await;
     };
+    let without = |server: &Server| {
+        let (.., message) = condition(&server.get("trinoclusters", "mine")?, "Stalled")?;
+        message.contains("spec.tls.server.certManager: the API server does not know").then_some(())
+    };
+    server.until("cert-manager is missing", without).await;
+    server.set_cert_manager(true);
     told("cert-manager has said nothing of its Certificate").await;
     let (name, dns) = ("mine-coordinator-tls", "mine-coordinator.trino.svc");
     server.edit("certificates", name, |certificate| {
