@@ -36,7 +36,7 @@ exchanged() { # VERSION
 # A moment in which the routing table has no cluster for new queries would be a gap: each look is noted, with the clusters' phases.
 watch_capacity() {
   while :; do
-    k get tcl,configmap/gw-routing -o json | jq -r '(.items[] | select(.kind == "ConfigMap") | .data["routing-table.json"] | fromjson) as $table
+    k get tcl,configmaps -o json | jq -r '(.items[] | select(.metadata.name == "gw-routing") | .data["routing-table.json"] | fromjson) as $table
       | [$table.groups[].clusters[] | select((.serving // "Active") == "Active")] as $open
       | "\(now | floor) open=\($open | length) " + ([.items[] | select(.kind == "TrinoCluster") | "\(.spec.version)=\(.status.phase)"] | join(" "))' || true
     sleep 1
@@ -134,6 +134,7 @@ main() {
   take_back "$from" "$to"
   end_load upgrade || status=1
   [ -s "$LOGS/queries.log" ] || die "no coordinator listed a query"
+  grep -q "open=1" "$LOGS/phases.log" || die "nobody saw the routing table"
   if ((status == 0)) && ! grep -q 'open=0' "$LOGS/phases.log" && [ -z "$(repeated)" ]; then
     printf 'ok      upgrade %s → %s → %s: %s; %s listed, none twice; %s threads, %s s\n' "$from" "$to" "$from" "$SAID" \
       "$(sort -u "$LOGS/queries.log" | wc -l)" "$THREADS" "$SECONDS"

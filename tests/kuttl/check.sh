@@ -365,6 +365,22 @@ replaced() {
     no "pods that were to be replaced are there: $before, now $(pods_json "$label")"
 }
 
+# An object is as an expression of jq wants it.
+holds() { k get "$1" -o json | jq -e "$2" >/dev/null || no "$1 is not as wanted: $2; but: $(k get "$1" -o json | jq -c '{metadata, spec}')"; } # OBJECT JQ
+
+# The port for clients takes who shows a certificate of the test's own CA, and nobody else.
+asks_certificates() ( # SERVICE
+  local dir port name said
+  forward "service/$1" 8080
+  for name in client-tls:tls.crt client-tls:tls.key authority:ca.crt; do
+    k get secret "${name%:*}" -o json | jq -r --arg key "${name#*:}" '.data[$key]' | base64 -d >"$dir/${name#*:}"
+  done
+  at() { curl -sS --max-time 20 --cacert "$dir/ca.crt" --connect-to "$1:8080:127.0.0.1:$port" "${@:2}" "https://$1:8080/v1/info" 2>&1; }
+  said=$(at "$1") && no "without a certificate it says: $said"
+  [[ $said == *certificate* ]] || no "without a certificate: $said"
+  said=$(at "$1" --cert "$dir/tls.crt" --key "$dir/tls.key") || no "with a certificate: $said"
+)
+
 # All proxies of a ProxyGroup are as an expression of jq wants it; there is at least one.
 proxies() { # PROXYGROUP JQ
   k get pods -l "trinowarren.io/proxy-group=$1" -o json |
