@@ -19,7 +19,8 @@ pub(super) const VOLUME: &str = "admin-tls";
 /// Where it is mounted.
 pub(super) const DIRECTORY: &str = "/etc/warren/admin-tls";
 const FLAG: &str = "--admin-tls-cert=";
-const LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
+/// How long a certificate that the proxies show is valid.
+pub(super) const LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
 
 /// What the spec says of the proxies' TLS.
 pub(super) fn security(spec: &ProxyGroupSpec) -> Option<&ProxyTls> {

@@ -1,11 +1,13 @@
 //! HTTPS of the port for coordinators' events: its certificate, and how it comes into the pods. The port speaks plain HTTP, too:
 //! a coordinator that was started before goes on telling as it began.
 
-use std::time::Duration;
-
 use k8s_openapi::api::core::v1::{EnvVar, Volume};
 
-use super::{ListenerPort, ProxyIdentity, admin::secret_volume, listeners};
+use super::{
+    ListenerPort, ProxyIdentity,
+    admin::{LIFE, secret_volume},
+    listeners,
+};
 use crate::{
     api::ProxyGroupSpec,
     desired::{
@@ -18,7 +20,6 @@ use crate::{
 pub(super) const VOLUME: &str = "events-tls";
 /// Where it is mounted.
 pub(super) const DIRECTORY: &str = "/etc/warren/events-tls";
-const LIFE: Duration = Duration::from_secs(90 * 24 * 3600);
 
 /// The certificate of the port for events, where there is one. It is for the events of every cluster of the namespace, for a gateway
 /// may get any of them at any time, and for nothing else that has a name there. Trino's JVM takes a name with a part that stands
