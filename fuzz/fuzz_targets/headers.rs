@@ -2,7 +2,7 @@
 //! and of the cluster's inside nothing.
 #![no_main]
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header::HOST};
 use libfuzzer_sys::fuzz_target;
 use warren::proxy::fuzzing;
 
@@ -17,7 +17,7 @@ fuzz_target!(|lines: &[u8]| {
         }
     }
     for trusted in [false, true] {
-        let Some(sent) = fuzzing::to_coordinator(headers.clone(), trusted) else { continue };
+        let Some(sent) = fuzzing::to_coordinator(&headers, trusted) else { continue };
         hold(&sent, trusted);
     }
     transactions(headers);
@@ -60,7 +60,9 @@ fn transactions(mut headers: HeaderMap) {
         assert!(id.to_str().is_err());
         return;
     }
-    let mut request = HeaderMap::from_iter([(HeaderName::from_static("x-trino-transaction-id"), tagged)]);
-    assert_eq!(fuzzing::untag(&mut request).as_deref(), Some("blue"));
-    assert_eq!(request["x-trino-transaction-id"], id);
+    let host = (HOST, HeaderValue::from_static("trino"));
+    let request = HeaderMap::from_iter([host, (HeaderName::from_static("x-trino-transaction-id"), tagged)]);
+    assert_eq!(fuzzing::cluster_of(&request), Some("blue"));
+    let sent = fuzzing::to_coordinator(&request, false).expect("its host is valid");
+    assert_eq!(sent["x-trino-transaction-id"], id);
 }

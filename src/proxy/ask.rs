@@ -1,6 +1,6 @@
 //! What one request's way through the proxy needs besides the request itself.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use http::{HeaderMap, HeaderValue, Uri};
 
@@ -17,8 +17,10 @@ pub(super) struct Ask<'a> {
     pub settings: &'a Settings,
     pub fleet: &'a Fleet,
     pub arrival: &'a Arrival,
+    /// What is asked for.
+    pub uri: &'a Uri,
     /// What clients see of the gateway.
-    pub outside: Outside,
+    pub outside: Arc<Outside>,
     /// The client, as far as the proxies in between can be believed.
     pub client: IpAddr,
     /// What coordinators are told of the way that the request came.
@@ -35,7 +37,7 @@ impl<'a> Ask<'a> {
         settings: &'a Settings,
         fleet: &'a Fleet,
         arrival: &'a Arrival,
-        (uri, headers): (&Uri, &HeaderMap),
+        (uri, headers): (&'a Uri, &HeaderMap),
         observation: &'a mut Observation,
     ) -> Result<Self, Error> {
         let trusts = |address| fleet.router.trusts(address);
@@ -43,16 +45,14 @@ impl<'a> Ask<'a> {
         let (client, forwarded_for) = client_of(headers, arrival, trusts);
         let outside = match &fleet.outside {
             Some(outside) => outside.clone(),
-            None => (if trusts(peer) {
-                Outside::seen_by(uri, headers, arrival, true)
-            } else {
-                Outside::seen_again(uri, headers, arrival)
-            })
-            .ok_or(Error::BadHost)?,
+            None if trusts(peer) => {
+                Outside::seen_by(uri, headers, arrival, true).map(Arc::new).ok_or(Error::BadHost)?
+            }
+            None => Outside::seen_again(uri, headers, arrival).ok_or(Error::BadHost)?,
         };
         if fleet.outside.is_none() && !fleet.router.allows_host(outside.host()) {
             return Err(Error::BadHost);
         }
-        Ok(Self { settings, fleet, arrival, outside, client, forwarded_for, observation })
+        Ok(Self { settings, fleet, arrival, uri, outside, client, forwarded_for, observation })
     }
 }

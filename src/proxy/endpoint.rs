@@ -86,6 +86,9 @@ pub(super) enum Retry {
 /// Where some clients ask for, or cancel, a query by its id (the Go client's cancel does so, 1.1).
 const QUERY: &str = "/v1/query/";
 
+/// Below what a query is polled and cancelled.
+const POLLS: [&str; 2] = ["v1/statement/executing/", "v1/statement/queued/"];
+
 /// Says what a request with this method and path (as it was sent, undecoded) asks for.
 pub(super) fn classify<'a>(method: &Method, path: &'a str) -> Endpoint<'a> {
     match path {
@@ -112,20 +115,21 @@ pub(super) fn classify<'a>(method: &Method, path: &'a str) -> Endpoint<'a> {
 
 /// The requests that a cluster serves to clients; `rest` is the path without its first slash.
 fn allow<'a>(method: &Method, rest: &'a str) -> Option<(Kind, Option<&'a str>, Retry)> {
-    let segments: Vec<&str> = rest.split('/').collect();
     // Only pages have paths that end in a slash.
-    if segments[0] != "ui" && segments.last() == Some(&"") {
+    if rest.ends_with('/') && !rest.starts_with("ui/") {
         return None;
     }
+    // Nearly all requests are for these.
+    if let Some(tail) = POLLS.iter().find_map(|polls| rest.strip_prefix(polls)) {
+        let query = tail.split('/').find(|segment| *segment != "partialCancel");
+        return match *method {
+            Method::GET | Method::HEAD => Some((Kind::Poll, query, Retry::Unanswered)),
+            Method::DELETE => Some((Kind::Cancel, query, Retry::Unsent)),
+            _ => None,
+        };
+    }
+    let segments: Vec<&str> = rest.split('/').collect();
     match segments[..] {
-        ["v1", "statement", "queued" | "executing", ref tail @ ..] if !tail.is_empty() => {
-            let query = tail.iter().find(|segment| **segment != "partialCancel").copied();
-            match *method {
-                Method::GET | Method::HEAD => Some((Kind::Poll, query, Retry::Unanswered)),
-                Method::DELETE => Some((Kind::Cancel, query, Retry::Unsent)),
-                _ => None,
-            }
-        }
         ["v1", "query", id] => match *method {
             Method::GET => Some((Kind::Other, Some(id), Retry::Unanswered)),
             Method::DELETE => Some((Kind::Cancel, Some(id), Retry::Unsent)),
@@ -160,6 +164,10 @@ fn reads(method: &Method) -> bool {
 /// or has parameters, nothing is encoded that could become one of these or a slash, and what it decodes to is text: no
 /// control character, and no overlong form of a character that a lenient decoder would take for that one (RFC 3629, 10).
 fn is_plain(path: &str) -> bool {
+    // Of nothing else are the paths of polls.
+    if path.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'_' | b'-')) {
+        return !path.contains("//");
+    }
     let segments = path.strip_suffix('/').unwrap_or(path);
     segments.split('/').skip(1).all(|segment| !matches!(segment, "" | "." | "..") && !segment.contains([';', '\\']))
         && is_plain_text(path)

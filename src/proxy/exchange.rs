@@ -16,10 +16,10 @@ use super::{
 
 /// The head of a request to a coordinator; the same for each try, but for what names the cluster.
 #[derive(Clone, Debug)]
-pub(super) struct Head {
+pub(super) struct Head<'a> {
     pub method: Method,
-    /// Path and query at the coordinator, as the client sent them: what was taken from a URI, or is one's own.
-    pub target: Cow<'static, str>,
+    /// Path and query at the coordinator, as the client sent them.
+    pub target: Cow<'a, str>,
     pub fields: Fields,
 }
 
@@ -35,26 +35,15 @@ pub(super) type Exchanged = Response<PooledBody>;
 pub(super) async fn exchange(
     backend: &Backend,
     shard: Shard,
-    head: &Head,
+    head: &Head<'_>,
     body: RequestBody,
     timeout: Duration,
 ) -> Result<Exchanged, Error> {
     let unreachable = |source| Error::Unreachable { cluster: backend.name.clone(), source };
     let pool = backend.pool().map_err(|error| unreachable(error.into()))?;
-    let progress = body.progress();
-    let stalled = async {
-        match &progress {
-            Some(progress) => progress.stalled(timeout).await,
-            None => tokio::time::sleep(timeout).await,
-        }
-    };
-    let answer = tokio::select! {
-        biased;
-        answer = pool.send(shard, head, body) => answer,
-        () = stalled => return Err(Error::Timeout { cluster: backend.name.clone() }),
-    };
-    match answer {
+    match pool.send(shard, head, body, timeout).await {
         Ok(answer) => Ok(answer),
+        Err(Failure::Broken(WireError::Late)) => Err(Error::Timeout { cluster: backend.name.clone() }),
         Err(Failure::Broken(WireError::Body(_))) => Err(Error::ClientGone),
         Err(Failure::Broken(error)) => Err(Error::Broken { cluster: backend.name.clone(), source: error.into() }),
         Err(Failure::Connect(error)) => {

@@ -105,7 +105,7 @@ impl External {
         headers: &mut HeaderMap,
     ) -> Result<Option<String>, Failure> {
         let deadline = self.definition.timeout_millis.map_or(TIMEOUT, |millis| Duration::from_millis(millis.into()));
-        let asking = self.exchange(shard, facts, headers);
+        let asking = self.exchange(shard, facts, headers, deadline);
         let answer = tokio::time::timeout(deadline, asking).await.map_err(|_| Failure::Timeout)??;
         let Answer { routing_group, errors, external_headers } = answer;
         if let Some(errors) = errors.filter(|errors| !errors.is_empty()) {
@@ -120,12 +120,18 @@ impl External {
         Ok(routing_group.filter(|group| !group.is_empty()))
     }
 
-    async fn exchange(&self, shard: Shard, facts: &Facts, headers: &HeaderMap) -> Result<Answer, Failure> {
+    async fn exchange(
+        &self,
+        shard: Shard,
+        facts: &Facts,
+        headers: &HeaderMap,
+        patience: Duration,
+    ) -> Result<Answer, Failure> {
         let Some(pool) = &self.pool else { return Err(Failure::Connect("it has no connections".into())) };
         let fields = Fields::of(&self.headers(headers));
-        let head = Head { method: Method::POST, target: self.target.as_str().to_owned().into(), fields };
+        let head = Head { method: Method::POST, target: self.target.as_str().into(), fields };
         let body = RequestBody::text(question(facts).to_string());
-        let answer = pool.send(shard, &head, body).await.map_err(|failure| match failure {
+        let answer = pool.send(shard, &head, body, patience).await.map_err(|failure| match failure {
             pool::Failure::Connect(cause) => Failure::Connect(cause),
             pool::Failure::Broken(error) => Failure::Broken(error.into()),
         })?;

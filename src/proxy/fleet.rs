@@ -15,7 +15,7 @@ use super::{
     outside::Outside,
 };
 use crate::{
-    routing::{Load, Outcome, Pick, ProxyMode, Router, Serving, Strategy},
+    routing::{self, Load, Outcome, Pick, ProxyMode, Router, Serving, Strategy},
     trino::{ClusterName, QueryId},
 };
 
@@ -25,7 +25,7 @@ pub(super) struct Fleet {
     pub router: Arc<Router>,
     pub hash: String,
     /// What clients see, if the table says it.
-    pub outside: Option<Outside>,
+    pub outside: Option<Arc<Outside>>,
     /// Who is asked where no rule matches.
     pub external: Option<Arc<External>>,
     /// The clusters whose clients talk to them by themselves after the first call, and where.
@@ -70,7 +70,7 @@ impl Fleet {
         let turn = |name: &String| before.and_then(|fleet| fleet.turns.get(name)).cloned().unwrap_or_default();
         Self {
             hash: table.hash(),
-            outside: router.external().and_then(|external| Outside::of(external.address())?.below(external.prefix())),
+            outside: router.external().and_then(outside).map(Arc::new),
             external: table.routing.external.as_ref().map(|definition| {
                 External::new(definition, before.and_then(|fleet| fleet.external.as_ref()), settings)
             }),
@@ -149,6 +149,10 @@ fn tokens(router: &Router, backends: &HashMap<ClusterName, Arc<Backend>>) -> Has
         Some((cluster.event_token.clone()?, backends.get(&cluster.name)?.clone()))
     };
     router.clusters().filter_map(known).collect()
+}
+
+fn outside(external: &routing::External) -> Option<Outside> {
+    Outside::of(external.address())?.below(external.prefix())
 }
 
 fn direct(router: &Router) -> HashMap<ClusterName, Outside> {

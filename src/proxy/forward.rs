@@ -1,9 +1,9 @@
 //! A request that has its cluster: a poll, a cancel, a spooled segment, a page of the UI. It goes to that cluster and
 //! to no other, for the state behind it is there alone.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
-use http::{HeaderMap, Method, Request, header::ACCEPT_ENCODING, uri::PathAndQuery};
+use http::{HeaderMap, Method, Request, Uri, header::ACCEPT_ENCODING, uri::PathAndQuery};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::time::Instant;
@@ -15,7 +15,7 @@ use super::{
     body::RequestBody,
     endpoint::{Kind, OfCluster, Retry},
     exchange::{Exchanged, Head, exchange},
-    headers, login, transaction,
+    headers, login,
 };
 use crate::trino::QueryId;
 
@@ -37,8 +37,8 @@ pub(super) async fn to_cluster(
         // Of what is compressed no URI can be replaced.
         parts.headers.remove(ACCEPT_ENCODING);
     }
-    let target = target(asked.path, parts.uri.query());
-    let head = head_for(ask, &backend, (parts.method, target), &mut parts.headers);
+    let target = target(asked.path, ask.uri);
+    let head = head_for(ask, &backend, (parts.method, target), &parts.headers);
     if body.is_end_stream() && asked.retry != Retry::Never {
         patiently(ask, &backend, asked.retry, head).await
     } else {
@@ -57,9 +57,9 @@ pub(super) async fn to_query(
     request: Request<Incoming>,
 ) -> Result<Exchanged, Error> {
     let backend = ask.fleet.cluster_of(query).ok_or(Error::NoCluster)?.clone();
-    let (mut parts, _) = request.into_parts();
+    let (parts, _) = request.into_parts();
     let retry = if parts.method == Method::GET { Retry::Unanswered } else { Retry::Unsent };
-    let head = head_for(ask, &backend, (parts.method, format!("/v1/query/{query}")), &mut parts.headers);
+    let head = head_for(ask, &backend, (parts.method, format!("/v1/query/{query}").into()), &parts.headers);
     patiently(ask, &backend, retry, head).await
 }
 
@@ -69,16 +69,16 @@ pub(super) async fn to_query(
 /// # Errors
 /// When its state names no cluster, the table does not hold it, or it cannot be made to answer.
 pub(super) async fn to_callback(ask: &mut Ask<'_>, request: Request<Incoming>) -> Result<Exchanged, Error> {
-    let (cluster, query) = request.uri().query().and_then(login::cluster_of).ok_or(Error::NoLogin)?;
+    let (cluster, query) = ask.uri.query().and_then(login::cluster_of).ok_or(Error::NoLogin)?;
     let backend = ask.fleet.backend(cluster.as_str()).ok_or(Error::NoCluster)?.clone();
     let (parts, _) = request.into_parts();
     // Of its query a part was decoded.
-    let target = PathAndQuery::try_from(target(login::CALLBACK, Some(&query))).map_err(|_| Error::NotFound)?;
+    let target = PathAndQuery::try_from(format!("{}?{query}", login::CALLBACK)).map_err(|_| Error::NotFound)?;
     ask.observation.goes_to(&backend);
     let mut headers = parts.headers;
     login::give_nonce(&mut headers, &cluster);
     let fields = headers::to_coordinator(&headers, &backend, &ask.outside.of_gateway(), &ask.forwarded_for);
-    let head = Head { method: parts.method, target: target.as_str().to_owned().into(), fields };
+    let head = Head { method: parts.method, target: target.as_str().into(), fields };
     patiently(ask, &backend, Retry::Unsent, head).await
 }
 
@@ -87,11 +87,11 @@ pub(super) async fn to_callback(ask: &mut Ask<'_>, request: Request<Incoming>) -
 /// # Errors
 /// When none is healthy, or none can be made to answer.
 pub(super) async fn to_any(ask: &mut Ask<'_>, path: &str, request: Request<Incoming>) -> Result<Exchanged, Error> {
-    let (mut parts, _) = request.into_parts();
-    let target = target(path, parts.uri.query());
+    let (parts, _) = request.into_parts();
+    let target = target(path, ask.uri);
     let mut last = Error::NoHealthyCluster;
     for backend in ask.fleet.any() {
-        let head = head_for(ask, &backend, (parts.method.clone(), target.clone()), &mut parts.headers);
+        let head = head_for(ask, &backend, (parts.method.clone(), target.clone()), &parts.headers);
         let body = RequestBody::nothing();
         match exchange(&backend, ask.arrival.shard, &head, body, ask.settings.response_timeout).await {
             Ok(answer) => return Ok(answer),
@@ -101,31 +101,33 @@ pub(super) async fn to_any(ask: &mut Ask<'_>, path: &str, request: Request<Incom
     Err(last)
 }
 
-/// What is asked of a coordinator: its own path, with the query that the client sent; both are of a URI.
-fn target(path: &str, query: Option<&str>) -> String {
-    match query {
-        Some(query) => format!("{path}?{query}"),
-        None => path.to_owned(),
-    }
+/// What is asked of a coordinator: its own `path`, which `uri`'s ends in, with the query that the client sent.
+fn target<'a>(path: &'a str, uri: &'a Uri) -> Cow<'a, str> {
+    let whole = uri.path_and_query().map_or(path, PathAndQuery::as_str);
+    let before = uri.path().len() - path.len();
+    whole.get(before..).unwrap_or(path).into()
 }
 
 /// The head of the request to `backend` that a client's request becomes, which goes there now.
-fn head_for(
+fn head_for<'a>(
     ask: &mut Ask<'_>,
     backend: &Arc<Backend>,
-    (method, target): (Method, String),
-    headers: &mut HeaderMap,
-) -> Head {
+    (method, target): (Method, Cow<'a, str>),
+    headers: &HeaderMap,
+) -> Head<'a> {
     ask.observation.goes_to(backend);
-    // The path says which cluster: what the id of a transaction says besides is for statements.
-    transaction::untag(headers);
     let fields = headers::to_coordinator(headers, backend, &ask.outside, &ask.forwarded_for);
-    Head { method, target: target.into(), fields }
+    Head { method, target, fields }
 }
 
 /// Sends a request without a body, again and again for some seconds while its cluster cannot be reached: clients differ
 /// in how patient they are, and a coordinator's address may take a moment to lead to it.
-async fn patiently(ask: &mut Ask<'_>, backend: &Arc<Backend>, retry: Retry, head: Head) -> Result<Exchanged, Error> {
+async fn patiently(
+    ask: &mut Ask<'_>,
+    backend: &Arc<Backend>,
+    retry: Retry,
+    head: Head<'_>,
+) -> Result<Exchanged, Error> {
     let give_up = Instant::now() + ask.settings.poll_patience;
     let mut pause = FIRST_PAUSE;
     let mut tries = 1;

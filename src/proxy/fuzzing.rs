@@ -13,6 +13,7 @@ use super::{
     endpoint::{self, Endpoint},
     headers,
     outside::{Arrival, Outside, client_of},
+    pace::Pace,
     peek::Peek,
     rewrite::{Lead, Rewriter},
     transaction,
@@ -33,7 +34,7 @@ pub fn classify<'a>(method: &Method, path: &'a str) -> Option<(&'a str, &'a str)
 
 /// A client's headers as the coordinator of `blue`, at `10.0.0.1:8080`, gets them. The peer is `192.0.2.1`, `trusted` or
 /// not. None if they name no valid host.
-pub fn to_coordinator(mut headers: HeaderMap, trusted: bool) -> Option<HeaderMap> {
+pub fn to_coordinator(headers: &HeaderMap, trusted: bool) -> Option<HeaderMap> {
     let backend = Backend::for_tests("blue", "http://10.0.0.1:8080");
     let (peer, local) = (([192, 0, 2, 1], 999).into(), ([192, 0, 2, 2], 8080).into());
     let arrival = Arrival {
@@ -46,11 +47,11 @@ pub fn to_coordinator(mut headers: HeaderMap, trusted: bool) -> Option<HeaderMap
         listener: None,
         for_events: false,
         seen: Mutex::default(),
+        pace: Pace::new(),
     };
-    let (_, forwarded_for) = client_of(&headers, &arrival, |_| trusted);
-    let outside = Outside::seen_by(&Uri::from_static("/"), &headers, &arrival, trusted)?;
-    transaction::untag(&mut headers);
-    Some(headers::to_coordinator(&headers, &backend, &outside, &forwarded_for).to_map())
+    let (_, forwarded_for) = client_of(headers, &arrival, |_| trusted);
+    let outside = Outside::seen_by(&Uri::from_static("/"), headers, &arrival, trusted)?;
+    Some(headers::to_coordinator(headers, &backend, &outside, &forwarded_for).to_map())
 }
 
 /// Tags the ids of started transactions with `cluster`.
@@ -58,9 +59,9 @@ pub fn tag(headers: &mut HeaderMap, cluster: &str) {
     transaction::tag(headers, &cluster.parse().expect("a name"));
 }
 
-/// Takes the cluster's name off a transaction's id.
-pub fn untag(headers: &mut HeaderMap) -> Option<String> {
-    transaction::untag(headers)
+/// The cluster whose name is in a transaction's id.
+pub fn cluster_of(headers: &HeaderMap) -> Option<&str> {
+    transaction::cluster_of(headers)
 }
 
 /// The query's id, and whether it goes on, as the head of a page that comes in `pieces` says.

@@ -12,7 +12,7 @@ use std::{
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use http::{
-    Method, Request, Response, StatusCode,
+    Method, Request, Response, StatusCode, Uri,
     header::{CONTENT_ENCODING, CONTENT_LENGTH},
     response::Parts,
 };
@@ -201,18 +201,19 @@ impl Gateway {
     pub(super) async fn handle(
         &self,
         mut request: Request<Incoming>,
-        arrival: &Arrival,
+        arrival: &Arc<Arrival>,
     ) -> Result<Response<ResponseBody>, Infallible> {
-        let ambiguous = strict::fault(&request, request.body().is_end_stream());
+        let ambiguous = strict::fault(&request, request.body().is_end_stream(), |host| arrival.knows(host));
         let fleet = self.fleet();
-        let uri = request.uri().clone();
+        // Who needs it is given it beside the request.
+        let uri = std::mem::take(request.uri_mut());
         let path = below_prefix(uri.path(), fleet.as_deref());
         let endpoint = match classify(request.method(), path) {
             endpoint if arrival.for_events && endpoint != Endpoint::Events => Endpoint::Unknown,
             endpoint => endpoint,
         };
         let (kind, is_head) = (kind_of(&endpoint, request.method()), request.method() == Method::HEAD);
-        let mut observation = Observation::begin(self.observer.clone(), request.method(), kind, request.headers());
+        let mut observation = Observation::begin(self.observer.clone(), &request, kind, arrival.clone());
         observation.trace(&mut request, &endpoint, arrival);
         let answered = match (ambiguous, &fleet) {
             (Some(fault), _) => Err(Error::Ambiguous(fault)),
@@ -222,7 +223,7 @@ impl Gateway {
                 ingest::take(fleet, request, &mut observation).await.map(Answered::Itself)
             }
             (None, Some(fleet)) => self
-                .answer(fleet, (endpoint, path), request, arrival, &mut observation)
+                .answer(fleet, (&uri, endpoint, path), request, arrival, &mut observation)
                 .await
                 .map(|(exchanged, outside)| Answered::Coordinator(exchanged, outside)),
         };
@@ -243,16 +244,16 @@ impl Gateway {
     async fn answer(
         &self,
         fleet: &Fleet,
-        (endpoint, path): (Endpoint<'_>, &str),
+        (uri, endpoint, path): (&Uri, Endpoint<'_>, &str),
         request: Request<Incoming>,
         arrival: &Arrival,
         observation: &mut Observation,
-    ) -> Result<(Exchanged, Outside), Error> {
+    ) -> Result<(Exchanged, Arc<Outside>), Error> {
         if endpoint == Endpoint::Unknown {
             return Err(Error::NotFound);
         }
         let settings = self.settings.load_full();
-        let mut ask = Ask::new(&settings, fleet, arrival, (request.uri(), request.headers()), observation)?;
+        let mut ask = Ask::new(&settings, fleet, arrival, (uri, request.headers()), observation)?;
         ask.observation.came_from(ask.client, ask.outside.host());
         let exchanged = match endpoint {
             Endpoint::Statement => statement::submit(&mut ask, request).await?,
@@ -275,7 +276,7 @@ impl Gateway {
 
 /// Who answered a request.
 enum Answered {
-    Coordinator(Exchanged, Outside),
+    Coordinator(Exchanged, Arc<Outside>),
     Itself(Response<Full<Bytes>>),
 }
 

@@ -5,7 +5,7 @@
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
-    header::{ACCEPT_ENCODING, CONNECTION, HOST, LOCATION, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE},
+    header::{CONNECTION, HOST, LOCATION, SET_COOKIE, TE},
 };
 
 use super::{
@@ -13,13 +13,8 @@ use super::{
     fields::Fields,
     login::CALLBACK,
     outside::{Outside, X_FORWARDED_FOR},
+    transaction,
 };
-
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-
-/// What is always meant for one connection only.
-const OF_CONNECTION: [HeaderName; 6] = [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE];
 
 /// The fields of the request to `backend` that a client's request with `headers` becomes. `forwarded_for` is what the
 /// coordinator shall know of the way that the request came.
@@ -34,12 +29,17 @@ pub(super) fn to_coordinator(
     let named: Vec<&str> = tokens(headers, CONNECTION).collect();
     let mut fields = Fields::new();
     for (name, value) in headers {
-        let of_connection =
-            is_of_connection(name) || named.iter().any(|named| name.as_str().eq_ignore_ascii_case(named));
-        // Trailers pass only if `Trailer` announces them. No client of Trino has any, and a refused header must not come as one.
-        let replaced = name == HOST || name == TRAILER || (rewritten && name == ACCEPT_ENCODING);
-        if !of_connection && !replaced && !is_refused(name.as_str()) {
-            fields.add(name, value);
+        let passes = match name.as_str() {
+            // Trailers pass only if `Trailer` announces them. No client of Trino has any, and a refused header must not come as one.
+            "host" | "trailer" => false,
+            "accept-encoding" => !rewritten,
+            text => !is_of_connection(name) && !is_refused(text),
+        };
+        if passes && !named.iter().any(|named| name.as_str().eq_ignore_ascii_case(named)) {
+            match transaction::untagged(headers, name, value) {
+                Some(bare) => fields.add(name, &bare),
+                None => fields.add(name, value),
+            }
         }
     }
     fields.add(&HOST, &backend.host);
@@ -56,7 +56,6 @@ pub(super) fn to_coordinator(
 
 /// Makes the response headers of `backend`'s coordinator those of the response to the client.
 pub(super) fn to_client(headers: &mut HeaderMap, backend: &Backend, outside: &Outside) {
-    drop_hop_by_hop(headers);
     if backend.is_rewritten()
         && let Some(location) = headers.get(LOCATION).and_then(|location| location.to_str().ok())
         && let Some(led) = backend.lead(outside).led(location)
@@ -112,15 +111,18 @@ fn is_ui(path: &str) -> bool {
 
 /// Drops what is meant for one connection only: the fields that the RFC lists, and those that `Connection` names.
 pub(super) fn drop_hop_by_hop(headers: &mut HeaderMap) {
-    // What is named there; most often nothing but a word that is no field.
-    let named: Vec<HeaderName> = tokens(headers, CONNECTION).filter_map(|name| name.parse().ok()).collect();
-    for name in named.iter().chain(&OF_CONNECTION) {
+    let named = tokens(headers, CONNECTION).filter_map(|name| name.parse().ok());
+    let listed = headers.keys().filter(|name| is_of_connection(name)).cloned();
+    let dropped: Vec<HeaderName> = named.chain(listed).collect();
+    for name in dropped {
         headers.remove(name);
     }
 }
 
-fn is_of_connection(name: &HeaderName) -> bool {
-    OF_CONNECTION.contains(name)
+/// Whether a field is always meant for one connection only.
+pub(super) fn is_of_connection(name: &HeaderName) -> bool {
+    let of_connection = ["connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"];
+    of_connection.contains(&name.as_str())
 }
 
 fn accepts_trailers(headers: &HeaderMap) -> bool {
@@ -129,8 +131,12 @@ fn accepts_trailers(headers: &HeaderMap) -> bool {
 
 /// The words of a field that is a list (RFC 9110, section 5.6.1), over all its lines.
 pub(super) fn tokens(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
-    let lines = headers.get_all(name).into_iter().filter_map(|line| line.to_str().ok());
-    lines.flat_map(|line| line.split(',')).map(str::trim)
+    headers.get_all(name).into_iter().flat_map(words)
+}
+
+/// The words of one line of a field that is a list; none if it is no text.
+pub(super) fn words(line: &HeaderValue) -> impl Iterator<Item = &str> {
+    line.to_str().into_iter().flat_map(|line| line.split(',')).map(str::trim)
 }
 
 /// Whether a client may not say this: it is about forwarding, or between the nodes of a cluster. Servers that map
@@ -250,8 +256,6 @@ mod tests {
             ("set-cookie", "x=1;path=/ui/api"),
             ("set-cookie", "x=1; Path=/uix"),
             ("set-cookie", "nonce=1;Path=/oauth2/callback;Secure"),
-            ("connection", "x-hop"),
-            ("x-hop", "1"),
         ]);
         to_client(&mut answer, &blue(), &outside());
         assert_eq!(

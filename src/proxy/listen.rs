@@ -4,10 +4,8 @@ use std::{
     io,
     net::SocketAddr,
     pin::Pin,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex},
+    task::Poll,
     time::Duration,
 };
 
@@ -25,7 +23,14 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use super::{Door, Settings, Shard, door::Tls, gateway::Gateway, outside::Arrival, patient::Patient};
+use super::{
+    Door, Settings, Shard,
+    door::Tls,
+    gateway::Gateway,
+    outside::Arrival,
+    pace::{Pace, Verdict},
+    patient::Patient,
+};
 
 /// How often an HTTP/2 client is asked whether it is still there, and how long it may take to say so.
 const PING: Duration = Duration::from_secs(20);
@@ -101,12 +106,8 @@ async fn sleep_until(instant: Option<Instant>) {
 fn server(settings: &Settings) -> Server {
     let mut server = Server::new(TokioExecutor::new());
     let buffer = usize::try_from(settings.max_header_bytes).unwrap_or(usize::MAX).max(8192);
-    server
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(settings.header_timeout)
-        .max_headers(settings.max_headers)
-        .max_buf_size(buffer);
+    // The deadline for a request's head is kept by `drive`.
+    server.http1().header_read_timeout(None).max_headers(settings.max_headers).max_buf_size(buffer);
     server
         .http2()
         .timer(TokioTimer::new())
@@ -145,6 +146,7 @@ async fn connection(context: Arc<Context>, stream: TcpStream, peer: SocketAddr) 
         listener: context.listener.clone(),
         for_events: context.for_events,
         seen: Mutex::default(),
+        pace: Pace::new(),
     };
     let stream = Patient::new(stream, context.gateway.settings.load().write_timeout);
     let ended = match tls {
@@ -195,46 +197,54 @@ async fn serve_http<S>(context: &Context, stream: S, arrival: Arrival) -> Result
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let asked = Arc::new(AtomicBool::new(false));
     let arrival = Arc::new(arrival);
     let service = {
-        let (gateway, asked) = (context.gateway.clone(), asked.clone());
+        let (gateway, arrival) = (context.gateway.clone(), arrival.clone());
         service_fn(move |request| {
-            asked.store(true, Ordering::Relaxed);
             let (gateway, arrival) = (gateway.clone(), arrival.clone());
             // In a box of its own, so that a connection that waits for a request does not hold room for one.
             Box::pin(async move { gateway.handle(request, &arrival).await })
         })
     };
     let mut connection = std::pin::pin!(context.server.serve_connection(TokioIo::new(stream), service));
-    drive(context, connection.as_mut(), &asked).await
+    drive(context, connection.as_mut(), &arrival.pace).await
 }
 
-/// Drives a connection to its end, and begins that end when the proxy closes.
-async fn drive<C>(context: &Context, mut connection: Pin<&mut C>, asked: &AtomicBool) -> Result<(), String>
+/// Drives a connection to its end, and begins that end when the proxy closes, or a request does not come in time.
+async fn drive<C>(context: &Context, mut connection: Pin<&mut C>, pace: &Pace) -> Result<(), String>
 where
     C: hyper_util::server::graceful::GracefulConnection,
     C::Error: std::fmt::Display,
 {
-    let told = |ended: Result<(), C::Error>| ended.map_err(|error| error.to_string());
-    // hyper's own deadline for a request's head begins only once it knows which HTTP is spoken.
-    let first_request = tokio::time::sleep(context.gateway.settings.load().header_timeout);
-    tokio::select! {
-        ended = connection.as_mut() => return told(ended),
-        () = context.closing.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            return told(connection.await);
+    let patience = context.gateway.settings.load().header_timeout;
+    let mut closing = std::pin::pin!(context.closing.cancelled());
+    let mut watch = std::pin::pin!(tokio::time::sleep(patience));
+    let (mut is_armed, mut is_closing) = (false, false);
+    std::future::poll_fn(|cx| {
+        loop {
+            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+                return Poll::Ready(ended.map_err(|error| error.to_string()));
+            }
+            // Both know the task that they are to wake: while neither has something to say, asking them again at each
+            // step of each request would change nothing.
+            let closes = !is_closing && context.closing.is_cancelled();
+            if is_armed && !closes && !watch.is_elapsed() {
+                return Poll::Pending;
+            }
+            is_armed = true;
+            if !is_closing && closing.as_mut().poll(cx).is_ready() {
+                is_closing = true;
+                connection.as_mut().graceful_shutdown();
+                continue;
+            }
+            while watch.as_mut().poll(cx).is_ready() {
+                match pace.verdict(patience) {
+                    Verdict::Fine(until) => watch.as_mut().reset(until),
+                    Verdict::Late => return Poll::Ready(Err("no request came in time".to_owned())),
+                }
+            }
+            return Poll::Pending;
         }
-        () = first_request => {}
-    }
-    if !asked.load(Ordering::Relaxed) {
-        return Err("no request came in time".to_owned());
-    }
-    tokio::select! {
-        ended = connection.as_mut() => told(ended),
-        () = context.closing.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            told(connection.await)
-        }
-    }
+    })
+    .await
 }

@@ -3,7 +3,6 @@
 
 use std::{
     borrow::Cow,
-    fmt,
     net::IpAddr,
     sync::{
         Arc,
@@ -12,14 +11,13 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
-use serde::{Serialize, Serializer};
+use http::{HeaderValue, Method, Request, StatusCode};
 use tokio::time::Instant;
 
 use super::{
     backend::Backend,
-    clock,
     endpoint::{Endpoint, Kind},
+    line::{Line, hexadecimal, member},
     meters::{Meters, Outcome},
     outside::Arrival,
     peek::PageHead,
@@ -55,6 +53,7 @@ impl Observer {
 #[derive(Debug)]
 pub(super) struct Observation {
     observer: Arc<Observer>,
+    arrival: Arc<Arrival>,
     id: u64,
     method: Method,
     kind: Kind,
@@ -77,56 +76,18 @@ pub(super) struct Observation {
     span: Option<Box<Span>>,
 }
 
-/// A line of the access log, but for its time.
-#[derive(Serialize)]
-struct Line<'a> {
-    time: &'a str,
-    request: Id,
-    kind: &'a str,
-    method: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cluster: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    query: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rule: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<u16>,
-    outcome: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    fault: Option<&'a str>,
-    bytes: u64,
-    first_byte_ms: Option<u64>,
-    duration_ms: u64,
-}
-
-/// The id of a request.
-#[derive(Clone, Copy, Debug)]
-struct Id(u64);
-
-impl fmt::Display for Id {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
-}
-
-impl Serialize for Id {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
 impl Observation {
     /// Begins with a request's head.
-    pub(super) fn begin(observer: Arc<Observer>, method: &Method, kind: Kind, headers: &HeaderMap) -> Self {
+    pub(super) fn begin<B>(observer: Arc<Observer>, request: &Request<B>, kind: Kind, arrival: Arc<Arrival>) -> Self {
         observer.meters.in_flight.inc();
+        arrival.pace.begin(request.version());
+        let headers = request.headers();
         let user = headers.get("x-trino-user").or_else(|| headers.get("x-presto-user"));
         Self {
             id: observer.next_id.fetch_add(1, Ordering::Relaxed),
             observer,
-            method: method.clone(),
+            arrival,
+            method: request.method().clone(),
             kind,
             query: None,
             ends: false,
@@ -161,7 +122,7 @@ impl Observation {
 
     /// The id that the client is told when something fails.
     pub(super) fn id(&self) -> String {
-        Id(self.id).to_string()
+        hexadecimal(self.id).map(char::from).iter().collect()
     }
 
     /// Which query it is for; `ends` says that the coordinator's success is its end.
@@ -275,25 +236,22 @@ impl Observation {
     }
 
     fn write(&self, lines: &Lines, duration: Duration) {
-        let line = Line {
-            time: &clock::now(),
-            request: Id(self.id),
-            kind: self.kind.as_str(),
-            method: self.method.as_str(),
-            cluster: self.backend.as_ref().map(|backend| backend.name.as_str()),
-            query: self.query.as_ref().map(QueryId::as_str),
-            user: self.user.as_ref().map(short),
-            rule: self.rule.as_deref(),
-            status: self.status.map(|status| status.as_u16()),
-            outcome: self.outcome.as_str(),
-            fault: self.fault.as_deref(),
-            bytes: self.bytes,
-            first_byte_ms: self.answered.map(|answered| millis(answered - self.started)),
-            duration_ms: millis(duration),
-        };
         lines.push(|text| {
-            serde_json::to_writer(&mut *text, &line).expect("texts and numbers are JSON");
-            text.push(b'\n');
+            let mut line = Line::begin(text, self.id);
+            line.word(member!("kind"), self.kind.as_str());
+            line.text(member!("method"), Some(self.method.as_str()));
+            line.text(member!("cluster"), self.backend.as_ref().map(|backend| backend.name.as_str()));
+            line.text(member!("query"), self.query.as_ref().map(QueryId::as_str));
+            line.text(member!("user"), self.user.as_ref().map(short).as_deref());
+            line.text(member!("rule"), self.rule.as_deref());
+            line.number(member!("status"), self.status.map(|status| status.as_u16().into()));
+            line.word(member!("outcome"), self.outcome.as_str());
+            line.text(member!("fault"), self.fault.as_deref());
+            line.number(member!("bytes"), Some(self.bytes));
+            let first_byte = self.answered.map(|answered| millis(answered - self.started));
+            line.number(member!("first_byte_ms"), first_byte);
+            line.number(member!("duration_ms"), Some(millis(duration)));
+            line.end();
         });
     }
 
@@ -338,7 +296,9 @@ impl Drop for Observation {
         if let Some(backend) = &self.backend {
             backend.end();
         }
-        let duration = self.started.elapsed();
+        let now = Instant::now();
+        self.arrival.pace.end(now);
+        let duration = now - self.started;
         self.observer.meters.ended(self.kind, self.outcome, duration);
         if let Some(lines) = &self.observer.access {
             self.write(lines, duration);

@@ -12,7 +12,7 @@ use http::{
     uri::Authority,
 };
 
-use super::{backend::Backend, fields::Fields, shard::Shard};
+use super::{backend::Backend, fields::Fields, pace::Pace, shard::Shard};
 use crate::routing::Address;
 
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -40,13 +40,21 @@ pub(super) struct Arrival {
     /// Whether it is a port for coordinators' events, and for nothing else.
     pub for_events: bool,
     /// What was seen of the gateway last, and by which `Host`: most connections say the same in each request.
-    pub seen: Mutex<Option<(HeaderValue, Outside)>>,
+    pub seen: Mutex<Option<(HeaderValue, Arc<Outside>)>>,
+    /// When its requests come and end.
+    pub pace: Pace,
 }
 
 impl Arrival {
     /// What coordinators are told of who came from `peer`.
     pub(super) fn value_of(peer: SocketAddr) -> HeaderValue {
         text(&peer.ip().to_canonical().to_string())
+    }
+
+    /// Whether `host` is what the last request of the connection said, which was found to be valid.
+    pub(super) fn knows(&self, host: &HeaderValue) -> bool {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.as_ref().is_some_and(|(known, _)| known == host)
     }
 }
 
@@ -117,9 +125,9 @@ impl Outside {
     }
 
     /// The same as [`Outside::seen_by`] of what nobody in between says anything about, remembered for the connection.
-    pub(super) fn seen_again(uri: &Uri, headers: &HeaderMap, arrival: &Arrival) -> Option<Self> {
+    pub(super) fn seen_again(uri: &Uri, headers: &HeaderMap, arrival: &Arrival) -> Option<Arc<Self>> {
         let (None, Some(host)) = (uri.authority(), headers.get(HOST)) else {
-            return Self::seen_by(uri, headers, arrival, false);
+            return Self::seen_by(uri, headers, arrival, false).map(Arc::new);
         };
         let mut seen = arrival.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((of, outside)) = &*seen
@@ -127,7 +135,7 @@ impl Outside {
         {
             return Some(outside.clone());
         }
-        let outside = Self::seen_by(uri, headers, arrival, false)?;
+        let outside = Arc::new(Self::seen_by(uri, headers, arrival, false)?);
         *seen = Some((host.clone(), outside.clone()));
         Some(outside)
     }
@@ -303,6 +311,7 @@ mod tests {
             listener: None,
             for_events: false,
             seen: Mutex::default(),
+            pace: Pace::new(),
         }
     }
 

@@ -194,13 +194,15 @@ fn string_or_null(text: &[u8]) -> Option<(&[u8], &[u8])> {
 /// The inside of the string that `text` begins with, as it is written, and what stands behind it.
 fn string(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let inside = text.strip_prefix(b"\"")?;
-    let mut escaped = false;
-    let end = inside.iter().position(|&byte| {
-        let ends = byte == b'"' && !escaped;
-        escaped = byte == b'\\' && !escaped;
-        ends
-    })?;
-    Some((&inside[..end], &inside[end + 1..]))
+    let mut from = 0;
+    loop {
+        let end = from + memchr::memchr2(b'"', b'\\', inside.get(from..)?)?;
+        if inside[end] == b'"' {
+            return Some((&inside[..end], &inside[end + 1..]));
+        }
+        // What a backslash stands before is part of the string.
+        from = end + 2;
+    }
 }
 
 #[cfg(test)]

@@ -76,7 +76,7 @@ impl Pool {
         Arc::new(Self { connector, origin, idle })
     }
 
-    /// Sends a request and waits for the head of its answer.
+    /// Sends a request and waits for the head of its answer, at most for `patience` after the last byte of the body passed.
     ///
     /// A connection that the coordinator is known to have closed while it idled is passed over.
     ///
@@ -85,15 +85,16 @@ impl Pool {
     pub(super) async fn send(
         self: &Arc<Self>,
         shard: Shard,
-        head: &Head,
+        head: &Head<'_>,
         body: RequestBody,
+        patience: Duration,
     ) -> Result<Response<PooledBody>, Failure> {
         let idle = std::future::poll_fn(|cx| Poll::Ready(self.take(shard, cx))).await;
         let mut wire = match idle {
             Some(wire) => wire,
             None => self.connect().await.map_err(Failure::Connect)?,
         };
-        let answer = wire.exchange(head, body).await.map_err(Failure::Broken)?;
+        let answer = wire.exchange(head, body, patience).await.map_err(Failure::Broken)?;
         let home = answer.keeps.then(|| (self.clone(), shard));
         let mut response = Response::new(PooledBody { body: WireBody::new(wire, answer.framing), home });
         *response.status_mut() = answer.status;

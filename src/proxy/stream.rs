@@ -257,7 +257,7 @@ mod tests {
         });
         let mut wire = Box::new(Wire::new(near));
         let head = Head { method, target: "/v1/info".into(), fields: Fields::new() };
-        let head = wire.exchange(&head, RequestBody::nothing()).await?;
+        let head = wire.exchange(&head, RequestBody::nothing(), std::time::Duration::from_secs(60)).await?;
         let mut body = WireBody::new(wire, head.framing);
         let collected = (&mut body).collect().await?;
         let trailers = collected.trailers().cloned();

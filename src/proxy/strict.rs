@@ -2,33 +2,41 @@
 //! connection closed. Pure; sees the head after it was parsed.
 
 use http::{
-    HeaderMap, Request, Version,
+    HeaderMap, HeaderValue, Request, Version,
     header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
     uri::Authority,
 };
 
-/// What is wrong with a request's head; none if it can be read in one way only. `is_empty` says that no body follows.
-pub(super) fn fault<B>(request: &Request<B>, is_empty: bool) -> Option<&'static str> {
+/// What is wrong with a request's head; none if it can be read in one way only. `is_empty` says that no body follows, and
+/// `knows` of which `Host` it is known that it is valid.
+pub(super) fn fault<B>(
+    request: &Request<B>,
+    is_empty: bool,
+    knows: impl Fn(&HeaderValue) -> bool,
+) -> Option<&'static str> {
     // RFC 9113, 8.1.1. Over HTTP/1.1 nothing can follow but what was announced.
-    let announced = request.headers().get(CONTENT_LENGTH).is_some_and(|length| length != "0");
-    if is_empty && announced && request.version() == Version::HTTP_2 {
+    let announced = || request.headers().get(CONTENT_LENGTH).is_some_and(|length| length != "0");
+    if is_empty && request.version() == Version::HTTP_2 && announced() {
         return Some("the body that it announces does not come");
     }
     if request.uri().authority().is_some_and(|authority| !is_host(authority)) {
         return Some("its target names no valid host");
     }
-    fault_of_hosts(request).or_else(|| fault_of_coding(request.headers()))
+    fault_of_hosts(request, knows).or_else(|| fault_of_coding(request.headers()))
 }
 
 /// RFC 9112, 3.2: without a `Host`, with several or with an invalid one, a request of HTTP/1.1 is answered 400. RFC 9113,
 /// 8.3.1: with HTTP/2, `Host` is either left out or the same as the authority.
-fn fault_of_hosts<B>(request: &Request<B>) -> Option<&'static str> {
+fn fault_of_hosts<B>(request: &Request<B>, knows: impl Fn(&HeaderValue) -> bool) -> Option<&'static str> {
     let mut hosts = request.headers().get_all(HOST).iter();
     let (first, second) = (hosts.next(), hosts.next());
     if second.is_some() {
         return Some("it has several Host fields");
     }
     let Some(host) = first else { return (request.version() == Version::HTTP_11).then_some("it has no Host") };
+    if request.version() == Version::HTTP_11 && knows(host) {
+        return None;
+    }
     let host = host.to_str().ok().and_then(|host| host.parse::<Authority>().ok()).filter(is_host);
     let Some(host) = host else { return Some("its Host is not valid") };
     let differs = |authority: &Authority| !authority.as_str().eq_ignore_ascii_case(host.as_str());
@@ -62,7 +70,7 @@ mod tests {
         for (name, value) in lines {
             request = request.header(*name, *value);
         }
-        fault(&request.body(()).unwrap(), false)
+        fault(&request.body(()).unwrap(), false, |host| host == "known")
     }
 
     #[test]
@@ -73,6 +81,7 @@ mod tests {
             ("/", &["a:"]),
             ("/", &["[::1]:8080"]),
             ("/", &["trino-1.example.com"]),
+            ("/", &["known"]),
             ("http://b/", &["a"]),
         ] {
             let lines: Vec<_> = hosts.iter().map(|host| ("host", *host)).collect();
@@ -82,6 +91,7 @@ mod tests {
             ("/", &[][..]),
             ("/", &[""]),
             ("/", &["a", "a"]),
+            ("/", &["known", "known"]),
             ("/", &["a b"]),
             ("/", &["a/b"]),
             ("/", &["a:b"]),

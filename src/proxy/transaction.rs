@@ -17,54 +17,49 @@ const OF_STATEMENT: &str = "-transaction-id";
 
 /// Adds the name of `cluster` to the ids of transactions that its answer says were started.
 pub(super) fn tag(headers: &mut HeaderMap, cluster: &ClusterName) {
-    change(headers, |name| name.ends_with(STARTED), |id| Some(format!("{cluster}{SEPARATOR}{id}")));
+    let is_started = |name: &HeaderName| name.as_str().ends_with(STARTED) && name.as_str().starts_with("x-");
+    // Hardly any answer has one: the map is only searched.
+    if !headers.keys().any(is_started) {
+        return;
+    }
+    for (_, id) in headers.iter_mut().filter(|(name, _)| is_started(name)) {
+        let tagged = id.to_str().ok().map(|text| HeaderValue::try_from(format!("{cluster}{SEPARATOR}{text}")));
+        if let Some(Ok(tagged)) = tagged {
+            *id = tagged;
+        }
+    }
 }
 
-/// Takes the cluster's name off the transaction id of a client's request; returns that name, to be looked up and
-/// nothing else. None if there is no transaction, or its id never went through [`tag`].
-pub(super) fn untag(headers: &mut HeaderMap) -> Option<String> {
-    // Hardly any request has one.
-    if !headers.keys().any(|name| name.as_str().ends_with(OF_STATEMENT)) {
+/// The name of the cluster in the transaction id of a client's request, to be looked up and nothing else. None if there is
+/// no transaction, or its id never went through [`tag`].
+pub(super) fn cluster_of(headers: &HeaderMap) -> Option<&str> {
+    headers.iter().find_map(|(name, value)| parts(headers, name, value)).map(|(cluster, _)| cluster)
+}
+
+/// The id of the transaction that a field of a client's request names, without the name of its cluster; none if it names
+/// none, or its id never went through [`tag`].
+pub(super) fn untagged(headers: &HeaderMap, name: &HeaderName, value: &HeaderValue) -> Option<HeaderValue> {
+    let (_, id) = parts(headers, name, value)?;
+    HeaderValue::from_str(id).ok()
+}
+
+/// The name of the cluster, and the id behind it.
+fn parts<'a>(headers: &HeaderMap, name: &HeaderName, value: &'a HeaderValue) -> Option<(&'a str, &'a str)> {
+    let text = name.as_str();
+    // Hardly any request has one. Gateways and tracers have headers such as `X-Transaction-Id`, whose values may have a dot.
+    if !text.ends_with(OF_STATEMENT) || text.ends_with(STARTED) || !is_dialect(name, headers) {
         return None;
     }
-    let mut found = None;
-    // Gateways and tracers have headers such as `X-Transaction-Id`, whose values may have a dot.
-    let others: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| name.as_str().ends_with(OF_STATEMENT) && !is_dialect(name, headers))
-        .cloned()
-        .collect();
-    let of_statement = |name: &str| {
-        name.ends_with(OF_STATEMENT) && !name.ends_with(STARTED) && !others.iter().any(|other| other == name)
-    };
-    change(headers, of_statement, |tagged| {
-        let (cluster, id) = tagged.split_once(SEPARATOR)?;
-        cluster.parse::<ClusterName>().ok()?;
-        found.get_or_insert_with(|| cluster.to_owned());
-        Some(id.to_owned())
-    });
-    found
+    let (cluster, id) = value.to_str().ok()?.split_once(SEPARATOR)?;
+    cluster.parse::<ClusterName>().is_ok().then_some((cluster, id))
 }
 
 /// Whether the header is one of the protocol. Trino takes an alternate name only in requests without any `X-Trino-…`
 /// header, and refuses those with both (io.trino.client.ProtocolHeaders, 476).
 fn is_dialect(name: &HeaderName, headers: &HeaderMap) -> bool {
     let is_usual = |name: &HeaderName| ["x-trino-", "x-presto-"].iter().any(|usual| name.as_str().starts_with(usual));
-    is_usual(name) || (name.as_str().len() > "x".len() + OF_STATEMENT.len() && !headers.keys().any(is_usual))
-}
-
-fn change(headers: &mut HeaderMap, meant: impl Fn(&str) -> bool, mut of: impl FnMut(&str) -> Option<String>) {
-    let is_meant = |name: &HeaderName| name.as_str().starts_with("x-") && meant(name.as_str());
-    // Hardly any request has one: the map is only searched.
-    if !headers.keys().any(is_meant) {
-        return;
-    }
-    for (name, value) in headers.iter_mut() {
-        let changed = if is_meant(name) { value.to_str().ok().and_then(&mut of) } else { None };
-        if let Some(changed) = changed.and_then(|changed| HeaderValue::try_from(changed).ok()) {
-            *value = changed;
-        }
-    }
+    let is_alternate = name.as_str().starts_with("x-") && name.as_str().len() > "x".len() + OF_STATEMENT.len();
+    is_usual(name) || (is_alternate && !headers.keys().any(is_usual))
 }
 
 #[cfg(test)]
@@ -88,8 +83,9 @@ mod tests {
             assert_eq!(answer["x-trino-set-catalog"], "tpch");
             let mut request = HeaderMap::new();
             request.insert(of_statement, answer[started].clone());
-            assert_eq!(untag(&mut request), Some("blue".to_owned()));
-            assert_eq!(request[of_statement], "7c1f7d2e-9e0b");
+            assert_eq!(cluster_of(&request), Some("blue"));
+            let (name, value) = request.iter().next().unwrap();
+            assert_eq!(untagged(&request, name, value).unwrap(), "7c1f7d2e-9e0b");
         }
     }
 
@@ -106,8 +102,8 @@ mod tests {
         ] {
             let mut request = headers(&[(name, value)]);
             request.insert("x-trino-user", HeaderValue::from_static("alice"));
-            assert_eq!(untag(&mut request), None, "{name}");
-            assert_eq!(request[name], value);
+            assert_eq!(cluster_of(&request), None, "{name}");
+            assert!(request.iter().all(|(name, value)| untagged(&request, name, value).is_none()), "{name} {value}");
         }
     }
 }

@@ -8,6 +8,7 @@ use std::{
     mem::MaybeUninit,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::{Buf as _, Bytes, BytesMut};
@@ -19,7 +20,7 @@ use http_body::Body as _;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::poll_read_buf;
 
-use super::{body::RequestBody, error::Cause, exchange::Head, headers};
+use super::{body::RequestBody, deadline::Deadline, error::Cause, exchange::Head, headers};
 
 /// The largest head of an answer.
 const MAX_HEAD: usize = 512 * 1024;
@@ -40,6 +41,7 @@ pub(super) struct Wire<S> {
     /// What was read and not yet used.
     pub(super) input: BytesMut,
     output: BytesMut,
+    deadline: Deadline,
 }
 
 /// The head of an answer, and what follows it.
@@ -70,6 +72,8 @@ pub(super) enum WireError {
     Closed,
     #[error("the answer is not valid HTTP: {0}")]
     Invalid(&'static str),
+    #[error("there was no answer in time")]
+    Late,
     #[error("the client's body broke off")]
     Body(#[source] Cause),
 }
@@ -81,11 +85,13 @@ struct Writing {
     left: Option<u64>,
     /// The body was taken to its end; what is left is in the output.
     taken: bool,
+    /// How long the answer may take after the last piece of the body.
+    patience: Duration,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     pub(super) fn new(stream: S) -> Self {
-        Self { stream, input: BytesMut::new(), output: BytesMut::new() }
+        Self { stream, input: BytesMut::new(), output: BytesMut::new(), deadline: Deadline::default() }
     }
 
     /// Whether the other end has neither closed an idle connection nor said something on it that nobody asked for. What
@@ -94,15 +100,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         self.input.is_empty() && poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input).is_pending()
     }
 
-    /// Sends a request and reads the head of its answer. An answer may come before all of the body is sent; the rest is
-    /// then kept, and the connection is not used again.
+    /// Sends a request and reads the head of its answer, at most for `patience` after the last byte of the body passed. An
+    /// answer may come before all of the body is sent; the rest is then kept, and the connection is not used again.
     ///
     /// # Errors
-    /// When the connection breaks, what comes is no HTTP, or the body itself fails.
-    pub(super) async fn exchange(&mut self, head: &Head, body: RequestBody) -> Result<AnswerHead, WireError> {
+    /// When the connection breaks, what comes is no HTTP, it comes too late, or the body itself fails.
+    pub(super) async fn exchange(
+        &mut self,
+        head: &Head<'_>,
+        body: RequestBody,
+        patience: Duration,
+    ) -> Result<AnswerHead, WireError> {
         let left = write_head(&mut self.output, head, &body);
         let taken = body.is_nothing();
-        let mut writing = Some(Writing { body, left, taken });
+        self.deadline.set(patience);
+        let mut writing = Some(Writing { body, left, taken, patience });
         let mut broke = None;
         std::future::poll_fn(|cx| {
             if let Some(request) = &mut writing {
@@ -115,9 +127,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                 }
             }
             let whole = writing.is_none() && broke.is_none();
-            match ready!(self.poll_head(cx, &head.method)) {
-                Ok(answer) => Poll::Ready(Ok(AnswerHead { keeps: answer.keeps && whole, ..answer })),
-                Err(error) => Poll::Ready(Err(broke.take().unwrap_or(error))),
+            match self.poll_head(cx, &head.method) {
+                Poll::Ready(Ok(answer)) => Poll::Ready(Ok(AnswerHead { keeps: answer.keeps && whole, ..answer })),
+                Poll::Ready(Err(error)) => Poll::Ready(Err(broke.take().unwrap_or(error))),
+                Poll::Pending => self.deadline.poll_over(cx).map(|()| Err(WireError::Late)),
             }
         })
         .await
@@ -158,7 +171,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     /// Takes the next piece of the body into the output, or its end.
     fn poll_take(&mut self, cx: &mut Context<'_>, request: &mut Writing) -> Result<Poll<()>, WireError> {
-        match Pin::new(&mut request.body).poll_frame(cx) {
+        let polled = Pin::new(&mut request.body).poll_frame(cx);
+        if polled.is_ready() {
+            self.deadline.set(request.patience);
+        }
+        match polled {
             Poll::Pending => return Ok(Poll::Pending),
             Poll::Ready(Some(Ok(frame))) => {
                 // Trailers are not sent on: no client of Trino has any, and no list says which would do no harm.
@@ -216,7 +233,7 @@ fn not_as_announced() -> WireError {
 }
 
 /// Writes the head of a request; returns the length that it announces, none if the body goes in chunks.
-fn write_head(output: &mut BytesMut, head: &Head, body: &RequestBody) -> Option<u64> {
+fn write_head(output: &mut BytesMut, head: &Head<'_>, body: &RequestBody) -> Option<u64> {
     let Head { method, target, fields } = head;
     output.reserve(256 + fields.as_bytes().len());
     for part in [method.as_str(), " ", target, " HTTP/1.1\r\n"] {
@@ -246,8 +263,8 @@ fn write_data(output: &mut BytesMut, data: &[u8], chunked: bool) {
 
 /// The length of the head that `input` begins with, if all of it is there; up to `searched` its end was not.
 fn end_of_head(input: &[u8], searched: usize) -> Option<usize> {
-    let found = input[searched..].windows(4).position(|four| four == b"\r\n\r\n")?;
-    Some(searched + found + 4)
+    let mut ends = memchr::memchr_iter(b'\n', &input[searched..]).map(|at| searched + at + 1);
+    ends.find(|end| input[..*end].ends_with(b"\r\n\r\n"))
 }
 
 fn parse_head(head: &Bytes, method: &Method) -> Result<AnswerHead, WireError> {
@@ -263,10 +280,19 @@ fn parse_head(head: &Bytes, method: &Method) -> Result<AnswerHead, WireError> {
     if status == StatusCode::SWITCHING_PROTOCOLS {
         return Err(WireError::Invalid("it switches protocols"));
     }
-    let headers = parse_fields(head, parsed.headers)?;
-    let framing = framing(&headers, method, status)?;
-    let closes = headers::tokens(&headers, CONNECTION).any(|word| word.eq_ignore_ascii_case("close"));
-    let keeps = version == 1 && !closes && framing != Framing::UntilClose;
+    let mut said = Said::default();
+    let mut headers = HeaderMap::with_capacity(parsed.headers.len());
+    for field in &*parsed.headers {
+        let (name, value) = parse_field(head, field)?;
+        if said.passes(&name, &value)? {
+            headers.append(name, value);
+        }
+    }
+    for name in &said.named {
+        headers.remove(name);
+    }
+    let framing = said.framing(method, status)?;
+    let keeps = version == 1 && !said.closes && framing != Framing::UntilClose;
     Ok(AnswerHead { status, headers, framing, keeps })
 }
 
@@ -274,37 +300,70 @@ fn parse_head(head: &Bytes, method: &Method) -> Result<AnswerHead, WireError> {
 pub(super) fn parse_fields(head: &Bytes, fields: &[httparse::Header<'_>]) -> Result<HeaderMap, WireError> {
     let mut headers = HeaderMap::with_capacity(fields.len());
     for field in fields {
-        let name = HeaderName::from_bytes(field.name.as_bytes());
-        let value = HeaderValue::from_maybe_shared(head.slice_ref(field.value));
-        let (Ok(name), Ok(value)) = (name, value) else { return Err(WireError::Invalid("a field is not valid")) };
+        let (name, value) = parse_field(head, field)?;
         headers.append(name, value);
     }
     Ok(headers)
 }
 
-fn framing(headers: &HeaderMap, method: &Method, status: StatusCode) -> Result<Framing, WireError> {
-    if method == Method::HEAD
-        || status.is_informational()
-        || status == StatusCode::NO_CONTENT
-        || status == StatusCode::NOT_MODIFIED
-    {
-        return Ok(Framing::Nothing);
+fn parse_field(head: &Bytes, field: &httparse::Header<'_>) -> Result<(HeaderName, HeaderValue), WireError> {
+    let name = HeaderName::from_bytes(field.name.as_bytes());
+    let value = HeaderValue::from_maybe_shared(head.slice_ref(field.value));
+    match (name, value) {
+        (Ok(name), Ok(value)) => Ok((name, value)),
+        _ => Err(WireError::Invalid("a field is not valid")),
     }
-    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    let length = lengths.next();
-    if headers.contains_key(TRANSFER_ENCODING) {
-        let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-        let chunked = codings.next().is_some_and(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
-        return match (chunked, codings.next(), length) {
-            (true, None, None) => Ok(Framing::Chunked),
-            _ => Err(WireError::Invalid("its framing is ambiguous")),
+}
+
+/// What the head of an answer says of its connection and its body.
+#[derive(Debug, Default)]
+struct Said {
+    length: Option<HeaderValue>,
+    /// It has a body in chunks.
+    chunked: bool,
+    closes: bool,
+    /// The fields that are for this connection alone, since `Connection` names them.
+    named: Vec<HeaderName>,
+}
+
+impl Said {
+    /// Takes in a field; returns whether it is for whoever gets the answer, and not for this connection alone.
+    fn passes(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<bool, WireError> {
+        if *name == CONTENT_LENGTH {
+            if self.length.as_ref().is_some_and(|length| length != value) {
+                return Err(WireError::Invalid("its lengths differ"));
+            }
+            self.length = Some(value.clone());
+        } else if *name == TRANSFER_ENCODING {
+            if self.chunked || !value.as_bytes().eq_ignore_ascii_case(b"chunked") {
+                return Err(WireError::Invalid("its framing is ambiguous"));
+            }
+            self.chunked = true;
+        } else if *name == CONNECTION {
+            for word in headers::words(value) {
+                self.closes |= word.eq_ignore_ascii_case("close");
+                self.named.extend(word.parse::<HeaderName>());
+            }
+        }
+        Ok(!headers::is_of_connection(name))
+    }
+
+    fn framing(&self, method: &Method, status: StatusCode) -> Result<Framing, WireError> {
+        if method == Method::HEAD
+            || status.is_informational()
+            || status == StatusCode::NO_CONTENT
+            || status == StatusCode::NOT_MODIFIED
+        {
+            return Ok(Framing::Nothing);
+        }
+        let length = match (&self.length, self.chunked) {
+            (None, true) => return Ok(Framing::Chunked),
+            (None, false) => return Ok(Framing::UntilClose),
+            (Some(_), true) => return Err(WireError::Invalid("its framing is ambiguous")),
+            (Some(length), false) => length,
         };
+        let digits = length.as_bytes().iter().all(u8::is_ascii_digit);
+        let number = length.to_str().ok().filter(|_| digits).and_then(|length| length.parse().ok());
+        number.map(Framing::Length).ok_or(WireError::Invalid("its length is no number"))
     }
-    let Some(length) = length else { return Ok(Framing::UntilClose) };
-    if lengths.any(|other| other != length) {
-        return Err(WireError::Invalid("its lengths differ"));
-    }
-    let digits = length.as_bytes().iter().all(u8::is_ascii_digit);
-    let number = length.to_str().ok().filter(|_| digits).and_then(|length| length.parse().ok());
-    number.map(Framing::Length).ok_or(WireError::Invalid("its length is no number"))
 }
