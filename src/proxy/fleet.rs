@@ -19,6 +19,9 @@ use crate::{
     trino::{ClusterName, QueryId},
 };
 
+/// Clusters by their names, which are looked up for each request.
+type Backends = HashMap<ClusterName, Arc<Backend>, foldhash::quality::RandomState>;
+
 /// A routing table in force. Never changes: a new table makes a new fleet, which takes over what stayed the same.
 #[derive(Debug)]
 pub(super) struct Fleet {
@@ -30,7 +33,7 @@ pub(super) struct Fleet {
     pub external: Option<Arc<External>>,
     /// The clusters whose clients talk to them by themselves after the first call, and where.
     direct: HashMap<ClusterName, Outside>,
-    backends: HashMap<ClusterName, Arc<Backend>>,
+    backends: Backends,
     /// By the SHA-256 of the token by which a coordinator tells of its queries.
     tokens: HashMap<String, Arc<Backend>>,
     /// By the name of the group, so that a reload does not send everyone to the first cluster again.
@@ -43,7 +46,7 @@ impl Fleet {
     /// CA is the same.
     pub(super) fn new(router: Arc<Router>, before: Option<&Self>, settings: &Settings) -> Self {
         let table = router.table();
-        let mut backends: HashMap<_, Arc<Backend>> = HashMap::new();
+        let mut backends = Backends::default();
         for cluster in router.clusters() {
             let Some(origin) = Origin::of(cluster, table) else { continue };
             let same = before.and_then(|fleet| fleet.backend(cluster.name.as_str())).filter(|old| old.is_at(&origin));
@@ -144,7 +147,7 @@ impl Fleet {
     }
 }
 
-fn tokens(router: &Router, backends: &HashMap<ClusterName, Arc<Backend>>) -> HashMap<String, Arc<Backend>> {
+fn tokens(router: &Router, backends: &Backends) -> HashMap<String, Arc<Backend>> {
     let known = |cluster: &Arc<crate::routing::Cluster>| {
         Some((cluster.event_token.clone()?, backends.get(&cluster.name)?.clone()))
     };

@@ -220,7 +220,7 @@ impl Gateway {
             (None, None) => Err(Error::NoTable),
             // Coordinators know the gateway by names of their own: it is the token that lets them in, not the host.
             (None, Some(fleet)) if endpoint == Endpoint::Events => {
-                ingest::take(fleet, request, &mut observation).await.map(Answered::Itself)
+                Box::pin(ingest::take(fleet, request, &mut observation)).await.map(Answered::Itself)
             }
             (None, Some(fleet)) => self
                 .answer(fleet, (&uri, endpoint, path), request, arrival, &mut observation)
@@ -256,13 +256,14 @@ impl Gateway {
         let mut ask = Ask::new(&settings, fleet, arrival, (uri, request.headers()), observation)?;
         ask.observation.came_from(ask.client, ask.outside.host());
         let exchanged = match endpoint {
-            Endpoint::Statement => statement::submit(&mut ask, request).await?,
-            Endpoint::Info => forward::to_any(&mut ask, path, request).await?,
-            Endpoint::Callback => forward::to_callback(&mut ask, request).await?,
+            // In boxes, so that the others need no room for them: nearly all requests are polls.
+            Endpoint::Statement => Box::pin(statement::submit(&mut ask, request)).await?,
+            Endpoint::Info => Box::pin(forward::to_any(&mut ask, path, request)).await?,
+            Endpoint::Callback => Box::pin(forward::to_callback(&mut ask, request)).await?,
             Endpoint::Query(query) => {
                 let ends = request.method() == Method::DELETE;
                 ask.observation.of_query(Some(query), ends);
-                forward::to_query(&mut ask, query, request).await?
+                Box::pin(forward::to_query(&mut ask, query, request)).await?
             }
             Endpoint::OfCluster(asked) => {
                 ask.observation.of_query(asked.query, asked.ends);

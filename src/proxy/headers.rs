@@ -121,8 +121,7 @@ pub(super) fn drop_hop_by_hop(headers: &mut HeaderMap) {
 
 /// Whether a field is always meant for one connection only.
 pub(super) fn is_of_connection(name: &HeaderName) -> bool {
-    let of_connection = ["connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"];
-    of_connection.contains(&name.as_str())
+    matches!(name.as_str(), "connection" | "keep-alive" | "proxy-connection" | "te" | "transfer-encoding" | "upgrade")
 }
 
 fn accepts_trailers(headers: &HeaderMap) -> bool {

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderValue, Method, Request, StatusCode};
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode};
 use tokio::time::Instant;
 
 use super::{
@@ -27,6 +27,9 @@ use crate::{
     telemetry::{Lines, Span, Traces},
     trino::QueryId,
 };
+
+static X_TRINO_USER: HeaderName = HeaderName::from_static("x-trino-user");
+static X_PRESTO_USER: HeaderName = HeaderName::from_static("x-presto-user");
 
 /// The most characters of a user's name that are logged.
 const MAX_USER: usize = 128;
@@ -82,7 +85,7 @@ impl Observation {
         observer.meters.in_flight.inc();
         arrival.pace.begin(request.version());
         let headers = request.headers();
-        let user = headers.get("x-trino-user").or_else(|| headers.get("x-presto-user"));
+        let user = headers.get(&X_TRINO_USER).or_else(|| headers.get(&X_PRESTO_USER));
         Self {
             id: observer.next_id.fetch_add(1, Ordering::Relaxed),
             observer,

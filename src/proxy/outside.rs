@@ -136,7 +136,8 @@ impl Outside {
             return Some(outside.clone());
         }
         let outside = Arc::new(Self::seen_by(uri, headers, arrival, false)?);
-        *seen = Some((host.clone(), outside.clone()));
+        // A copy: the value shares a buffer with all that came with it.
+        *seen = Some((HeaderValue::from_bytes(host.as_bytes()).ok()?, outside.clone()));
         Some(outside)
     }
 

@@ -44,6 +44,7 @@ pub(super) fn untagged(headers: &HeaderMap, name: &HeaderName, value: &HeaderVal
 }
 
 /// The name of the cluster, and the id behind it.
+#[inline]
 fn parts<'a>(headers: &HeaderMap, name: &HeaderName, value: &'a HeaderValue) -> Option<(&'a str, &'a str)> {
     let text = name.as_str();
     // Hardly any request has one. Gateways and tracers have headers such as `X-Transaction-Id`, whose values may have a dot.
