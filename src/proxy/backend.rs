@@ -252,9 +252,9 @@ impl Backend {
     }
 
     /// Notes that a client's request went there.
-    pub(super) fn begin(&self) {
+    pub(super) fn begin(&self, now: Instant) {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
-        self.touch();
+        self.touch(now);
     }
 
     /// Notes that it is over.
@@ -316,9 +316,9 @@ impl Backend {
         }
     }
 
-    fn touch(&self) {
-        let now = u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
-        self.last_request.store(now + 1, Ordering::Relaxed);
+    fn touch(&self, now: Instant) {
+        let millis = now.saturating_duration_since(self.born).as_millis();
+        self.last_request.store(u64::try_from(millis).unwrap_or(u64::MAX - 1) + 1, Ordering::Relaxed);
     }
 }
 

@@ -4,7 +4,6 @@
 use std::{
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use tokio::time::{Instant, Sleep};
@@ -17,9 +16,8 @@ pub(super) struct Deadline {
 }
 
 impl Deadline {
-    /// It is over once `patience` has passed from now on.
-    pub(super) fn set(&mut self, patience: Duration) {
-        let due = Instant::now() + patience;
+    /// It is over at `due`.
+    pub(super) fn set(&mut self, due: Instant) {
         self.due = Some(due);
         // One that rings too early is moved when it does.
         if let Some(timer) = &mut self.timer
@@ -45,6 +43,8 @@ impl Deadline {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -52,14 +52,14 @@ mod tests {
         let begun = Instant::now();
         let mut deadline = Deadline::default();
         for (patience, expected) in [(60, 60), (10, 70), (600, 670), (30, 700)] {
-            deadline.set(Duration::from_secs(patience));
+            deadline.set(Instant::now() + Duration::from_secs(patience));
             std::future::poll_fn(|cx| deadline.poll_over(cx)).await;
             assert_eq!(begun.elapsed().as_secs(), expected);
         }
-        deadline.set(Duration::from_secs(60));
+        deadline.set(Instant::now() + Duration::from_secs(60));
         let soon = tokio::time::timeout(Duration::from_secs(59), std::future::poll_fn(|cx| deadline.poll_over(cx)));
         assert!(soon.await.is_err());
-        deadline.set(Duration::from_secs(60));
+        deadline.set(Instant::now() + Duration::from_secs(60));
         std::future::poll_fn(|cx| deadline.poll_over(cx)).await;
         assert_eq!(begun.elapsed().as_secs(), 700 + 59 + 60);
     }

@@ -86,6 +86,18 @@ pub(super) enum Retry {
 /// Where some clients ask for, or cancel, a query by its id (the Go client's cancel does so, 1.1).
 const QUERY: &str = "/v1/query/";
 
+/// The bytes of which the paths of polls are: nothing that could mean something else elsewhere.
+static OF_POLLS: [bool; 256] = {
+    let plain = b"/-_0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let mut bytes = [false; 256];
+    let mut at = 0;
+    while at < plain.len() {
+        bytes[plain[at] as usize] = true;
+        at += 1;
+    }
+    bytes
+};
+
 /// Below what a query is polled and cancelled.
 const POLLS: [&str; 2] = ["v1/statement/executing/", "v1/statement/queued/"];
 
@@ -165,7 +177,7 @@ fn reads(method: &Method) -> bool {
 /// control character, and no overlong form of a character that a lenient decoder would take for that one (RFC 3629, 10).
 fn is_plain(path: &str) -> bool {
     // Of nothing else are the paths of polls.
-    if path.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'_' | b'-')) {
+    if path.bytes().all(|byte| OF_POLLS[usize::from(byte)]) {
         return !path.contains("//");
     }
     let segments = path.strip_suffix('/').unwrap_or(path);

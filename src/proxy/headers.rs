@@ -29,13 +29,7 @@ pub(super) fn to_coordinator(
     let named: Vec<&str> = tokens(headers, CONNECTION).collect();
     let mut fields = Fields::new();
     for (name, value) in headers {
-        let passes = match name.as_str() {
-            // Trailers pass only if `Trailer` announces them. No client of Trino has any, and a refused header must not come as one.
-            "host" | "trailer" => false,
-            "accept-encoding" => !rewritten,
-            text => !is_of_connection(name) && !is_refused(text),
-        };
-        if passes && !named.iter().any(|named| name.as_str().eq_ignore_ascii_case(named)) {
+        if passes(name, rewritten) && !named.iter().any(|named| name.as_str().eq_ignore_ascii_case(named)) {
             match transaction::untagged(headers, name, value) {
                 Some(bare) => fields.add(name, &bare),
                 None => fields.add(name, value),
@@ -138,16 +132,28 @@ pub(super) fn words(line: &HeaderValue) -> impl Iterator<Item = &str> {
     line.to_str().into_iter().flat_map(|line| line.split(',')).map(str::trim)
 }
 
+/// Whether a field of a client's request is for the coordinator. If URIs are `rewritten`, the answer must not be compressed.
+fn passes(name: &HeaderName, rewritten: bool) -> bool {
+    match name.as_str() {
+        // Most of Trino's clients' fields.
+        text if text.starts_with("x-") => !is_refused(text),
+        // Trailers pass only if `Trailer` announces them. No client of Trino has any, and a refused header must not come as one.
+        "host" | "trailer" | "forwarded" => false,
+        "accept-encoding" => !rewritten,
+        text => !is_of_connection(name) && !is_refused(text),
+    }
+}
+
 /// Whether a client may not say this: it is about forwarding, or between the nodes of a cluster. Servers that map
 /// headers to variables take `_` for `-`, so both are meant.
 fn is_refused(name: &str) -> bool {
-    // Most names begin otherwise.
-    if !name.starts_with(['f', 'x']) {
-        return false;
+    match name.as_bytes() {
+        [b'x', _, b'f', ..] => begins(name, "x-forwarded-"),
+        [b'x', _, b'r', ..] => is(name, "x-real-ip"),
+        [b'x', _, b't', ..] => begins(name, "x-trino-internal-"),
+        [b'x', _, b'p', ..] => begins(name, "x-presto-internal-"),
+        _ => false,
     }
-    is(name, "forwarded")
-        || is(name, "x-real-ip")
-        || ["x-forwarded-", "x-trino-internal-", "x-presto-internal-"].iter().any(|prefix| begins(name, prefix))
 }
 
 fn is(name: &str, meant: &str) -> bool {
@@ -155,8 +161,8 @@ fn is(name: &str, meant: &str) -> bool {
 }
 
 fn begins(name: &str, meant: &str) -> bool {
-    let dashed = name.bytes().map(|byte| if byte == b'_' { b'-' } else { byte });
-    name.len() >= meant.len() && dashed.take(meant.len()).eq(meant.bytes())
+    let same = |(byte, meant): (u8, u8)| byte == meant || (byte == b'_' && meant == b'-');
+    name.len() >= meant.len() && name.bytes().zip(meant.bytes()).all(same)
 }
 
 #[cfg(test)]

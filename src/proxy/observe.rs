@@ -175,10 +175,14 @@ impl Observation {
 
     /// The request goes to `backend` now, no longer to one before.
     pub(super) fn goes_to(&mut self, backend: &Arc<Backend>) {
-        if let Some(before) = self.backend.replace(backend.clone()) {
-            before.end();
-        }
-        backend.begin();
+        let now = match self.backend.replace(backend.clone()) {
+            None => self.started,
+            Some(before) => {
+                before.end();
+                Instant::now()
+            }
+        };
+        backend.begin(now);
     }
 
     /// Where the request went last.

@@ -89,12 +89,16 @@ impl Pool {
         body: RequestBody,
         patience: Duration,
     ) -> Result<Response<PooledBody>, Failure> {
-        let idle = std::future::poll_fn(|cx| Poll::Ready(self.take(shard, cx))).await;
-        let mut wire = match idle {
-            Some(wire) => wire,
-            None => self.connect().await.map_err(Failure::Connect)?,
+        let mut now = Instant::now();
+        let idle = std::future::poll_fn(|cx| Poll::Ready(self.take(shard, now, cx))).await;
+        let mut wire = if let Some(wire) = idle {
+            wire
+        } else {
+            let wire = self.connect().await.map_err(Failure::Connect)?;
+            now = Instant::now();
+            wire
         };
-        let answer = wire.exchange(head, body, patience).await.map_err(Failure::Broken)?;
+        let answer = wire.exchange(head, body, (now, patience)).await.map_err(Failure::Broken)?;
         let home = answer.keeps.then(|| (self.clone(), shard));
         let mut response = Response::new(PooledBody { body: WireBody::new(wire, answer.framing), home });
         *response.status_mut() = answer.status;
@@ -106,7 +110,8 @@ impl Pool {
     /// Closes the connections of `shard` that have idled for too long.
     pub(super) fn trim(&self, shard: Shard) {
         let mut idle = self.lock(shard);
-        while idle.front().is_some_and(Idle::is_stale) {
+        let now = Instant::now();
+        while idle.front().is_some_and(|first| first.is_stale(now)) {
             idle.pop_front();
         }
     }
@@ -117,10 +122,10 @@ impl Pool {
     }
 
     /// The connection that idled for the shortest time, so that those which are not needed grow old.
-    fn take(&self, shard: Shard, cx: &mut Context<'_>) -> Option<Box<Wire<Stream>>> {
+    fn take(&self, shard: Shard, now: Instant, cx: &mut Context<'_>) -> Option<Box<Wire<Stream>>> {
         let mut idle = self.lock(shard);
         while let Some(mut last) = idle.pop_back() {
-            if last.is_stale() {
+            if last.is_stale(now) {
                 // So are those that idled for longer.
                 idle.clear();
             } else if last.wire.is_quiet(cx) {
@@ -131,11 +136,12 @@ impl Pool {
     }
 
     fn give_back(&self, shard: Shard, wire: Box<Wire<Stream>>) {
+        let now = Instant::now();
         let mut idle = self.lock(shard);
-        if idle.len() >= MAX_IDLE || idle.front().is_some_and(Idle::is_stale) {
+        if idle.len() >= MAX_IDLE || idle.front().is_some_and(|first| first.is_stale(now)) {
             idle.pop_front();
         }
-        idle.push_back(Idle { wire, since: Instant::now() });
+        idle.push_back(Idle { wire, since: now });
     }
 
     async fn connect(&self) -> Result<Box<Wire<Stream>>, Cause> {
@@ -150,8 +156,8 @@ impl Pool {
 }
 
 impl Idle {
-    fn is_stale(&self) -> bool {
-        self.since.elapsed() > MAX_IDLE_TIME
+    fn is_stale(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.since) > MAX_IDLE_TIME
     }
 }
 

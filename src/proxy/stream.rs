@@ -15,10 +15,10 @@ use tokio_util::io::poll_read_buf;
 use super::wire::{Framing, Wire, WireError, parse_fields};
 
 /// The first read of a body, beyond what came with its head; it doubles while that is filled.
-const FIRST_READ: usize = 8 * 1024;
+const FIRST_READ: usize = 16 * 1024;
 
-/// The largest read: a page of many megabytes comes in pieces of up to this size.
-const LARGEST_READ: usize = 256 * 1024;
+/// The largest read. What is read stays in the processor's cache until it is written.
+const LARGEST_READ: usize = 64 * 1024;
 
 /// Pieces up to this size are copied, larger ones handed on with the buffer that they are in.
 const SMALL_PIECE: usize = 4 * 1024;
@@ -39,6 +39,8 @@ pub(super) struct WireBody<S> {
     wire: Option<Box<Wire<S>>>,
     part: Part,
     next_read: usize,
+    /// A piece went on with the buffer that it is in.
+    lent: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +62,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WireBody<S> {
             Framing::Chunked => Part::ChunkLine,
             Framing::UntilClose => Part::UntilClose,
         };
-        Self { wire: Some(wire), part, next_read: FIRST_READ }
+        Self { wire: Some(wire), part, next_read: FIRST_READ, lent: false }
     }
 
     /// The connection, once the body was read to its end; it has nothing more to say.
@@ -72,6 +74,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WireBody<S> {
     /// Reads more. Returns whether there was any.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, WireError>> {
         let Some(wire) = &mut self.wire else { return Poll::Ready(Err(WireError::Closed)) };
+        // Whoever has it writes it out first, while it is in the processor's cache, and the buffer is free for the next read.
+        if std::mem::take(&mut self.lent) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         wire.input.reserve(self.next_read);
         let read = ready!(poll_read_buf(Pin::new(&mut wire.stream), cx, &mut wire.input))?;
         // Who fills what is offered has more to say.
@@ -90,6 +97,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WireBody<S> {
         let wire = self.wire.as_mut().filter(|wire| !wire.input.is_empty())?;
         let length = wire.input.len().min(usize::try_from(most).unwrap_or(usize::MAX));
         if length > SMALL_PIECE {
+            self.lent = true;
             return Some(wire.input.split_to(length).freeze());
         }
         // A copy leaves the buffer to the next answer.
@@ -229,9 +237,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Body for WireBody<S> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use http::Method;
     use http_body_util::BodyExt as _;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+    use tokio::time::Instant;
 
     use super::*;
     use crate::proxy::{body::RequestBody, exchange::Head, fields::Fields};
@@ -257,7 +268,7 @@ mod tests {
         });
         let mut wire = Box::new(Wire::new(near));
         let head = Head { method, target: "/v1/info".into(), fields: Fields::new() };
-        let head = wire.exchange(&head, RequestBody::nothing(), std::time::Duration::from_secs(60)).await?;
+        let head = wire.exchange(&head, RequestBody::nothing(), (Instant::now(), Duration::from_secs(60))).await?;
         let mut body = WireBody::new(wire, head.framing);
         let collected = (&mut body).collect().await?;
         let trailers = collected.trailers().cloned();

@@ -17,7 +17,10 @@ use http::{
     header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING},
 };
 use http_body::Body as _;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::Instant,
+};
 use tokio_util::io::poll_read_buf;
 
 use super::{body::RequestBody, deadline::Deadline, error::Cause, exchange::Head, headers};
@@ -30,6 +33,9 @@ const MAX_HEADERS: usize = 512;
 
 /// The size of the first read of an answer: head and a small page. Thousands of polls wait with such a buffer each.
 const FIRST_READ: usize = 2 * 1024;
+
+/// The room for fields that most requests of clients need.
+const FIELDS_OF_REQUEST: usize = 16;
 
 /// How much of a body is gathered before it is written.
 const MANY_BYTES: usize = 64 * 1024;
@@ -100,7 +106,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         self.input.is_empty() && poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input).is_pending()
     }
 
-    /// Sends a request and reads the head of its answer, at most for `patience` after the last byte of the body passed. An
+    /// Sends a request and reads the head of its answer, at most for `patience` after `now`, or after the last piece of the body. An
     /// answer may come before all of the body is sent; the rest is then kept, and the connection is not used again.
     ///
     /// # Errors
@@ -109,11 +115,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         &mut self,
         head: &Head<'_>,
         body: RequestBody,
-        patience: Duration,
+        (now, patience): (Instant, Duration),
     ) -> Result<AnswerHead, WireError> {
         let left = write_head(&mut self.output, head, &body);
         let taken = body.is_nothing();
-        self.deadline.set(patience);
+        self.deadline.set(now + patience);
         let mut writing = Some(Writing { body, left, taken, patience });
         let mut broke = None;
         std::future::poll_fn(|cx| {
@@ -173,7 +179,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     fn poll_take(&mut self, cx: &mut Context<'_>, request: &mut Writing) -> Result<Poll<()>, WireError> {
         let polled = Pin::new(&mut request.body).poll_frame(cx);
         if polled.is_ready() {
-            self.deadline.set(request.patience);
+            self.deadline.set(Instant::now() + request.patience);
         }
         match polled {
             Poll::Pending => return Ok(Poll::Pending),
@@ -281,7 +287,8 @@ fn parse_head(head: &Bytes, method: &Method) -> Result<AnswerHead, WireError> {
         return Err(WireError::Invalid("it switches protocols"));
     }
     let mut said = Said::default();
-    let mut headers = HeaderMap::with_capacity(parsed.headers.len());
+    // hyper keeps the map for the next request of the connection, which has more fields.
+    let mut headers = HeaderMap::with_capacity(parsed.headers.len().max(FIELDS_OF_REQUEST));
     for field in &*parsed.headers {
         let (name, value) = parse_field(head, field)?;
         if said.passes(&name, &value)? {

@@ -60,6 +60,12 @@ pub struct Tuning {
     /// What nginx reads an answer with, in KiB.
     #[arg(long, default_value_t = 40)]
     nginx_buffer: u32,
+    /// Leave nginx the buffers that it has by default.
+    #[arg(long, conflicts_with_all = ["nginx_buffering", "nginx_buffer"])]
+    nginx_own_buffers: bool,
+    /// Let nginx gather the lines of its access log, as Warren does; by default it writes each.
+    #[arg(long)]
+    nginx_gathers_log: bool,
     /// Let HAProxy move bodies within the kernel.
     #[arg(long)]
     haproxy_splicing: bool,
@@ -164,10 +170,12 @@ impl Stable {
         // Should it collect pages, all of one fits, and nothing goes to a disk.
         let count = (2048 / size.max(1)).max(4);
         let busy = size * count / 2;
-        let buffers = format!(
+        let gathers = if self.tuning.nginx_gathers_log { " buffer=64k flush=200ms" } else { "" };
+        let chosen = format!(
             "proxy_buffering {buffering}; proxy_buffer_size {size}k; proxy_buffers {count} {size}k; \
              proxy_busy_buffers_size {busy}k; proxy_max_temp_file_size 0;"
         );
+        let buffers = if self.tuning.nginx_own_buffers { "" } else { &chosen };
         // Without its own limits of 1000 requests, nginx would close connections in the middle of a round.
         format!(
             "daemon off;
@@ -178,7 +186,7 @@ pid {folder}/pid;
 error_log {folder}/log;
 events {{ worker_connections 8192; }}
 http {{
-  access_log {folder}/access.log combined;
+  access_log {folder}/access.log combined{gathers};
   client_body_temp_path {folder}/body; proxy_temp_path {folder}/temp; fastcgi_temp_path {folder}/temp;
   uwsgi_temp_path {folder}/temp; scgi_temp_path {folder}/temp;
   tcp_nodelay on; keepalive_timeout 300s; keepalive_requests 1000000000;
