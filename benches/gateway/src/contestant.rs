@@ -53,6 +53,7 @@ impl fmt::Display for Kind {
 
 /// What of the others' configurations can be had otherwise. The defaults are what was fastest for them.
 #[derive(Clone, Copy, Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Tuning {
     /// Let nginx collect pages before it passes them on.
     #[arg(long)]
