@@ -59,9 +59,9 @@ pub fn tag(headers: &mut HeaderMap, cluster: &str) {
     transaction::tag(headers, &cluster.parse().expect("a name"));
 }
 
-/// The cluster whose name is in a transaction's id.
-pub fn cluster_of(headers: &HeaderMap) -> Option<&str> {
-    transaction::cluster_of(headers)
+/// Takes the cluster's name off a transaction's id.
+pub fn untag(headers: &mut HeaderMap) -> Option<String> {
+    transaction::untag(headers)
 }
 
 /// The query's id, and whether it goes on, as the head of a page that comes in `pieces` says.

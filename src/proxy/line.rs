@@ -20,13 +20,15 @@ impl<'a> Line<'a> {
         text.extend_from_slice(b"{\"time\":\"");
         clock::write_now(text);
         text.extend_from_slice(b"\",\"request\":\"");
-        text.extend_from_slice(&hexadecimal(id));
+        let mut digits = [0; 16];
+        hex::encode_to_slice(id.to_be_bytes(), &mut digits).expect("eight bytes are sixteen digits");
+        text.extend_from_slice(&digits);
         text.push(b'"');
         Self(text)
     }
 
-    /// Adds a member that is one of a few words, none of which JSON would write otherwise.
-    pub(super) fn word(&mut self, member: &'static str, word: &'static str) {
+    /// Adds a member whose text JSON would not write otherwise.
+    pub(super) fn word(&mut self, member: &'static str, word: &str) {
         self.0.extend_from_slice(member.as_bytes());
         self.0.push(b'"');
         self.0.extend_from_slice(word.as_bytes());
@@ -36,12 +38,10 @@ impl<'a> Line<'a> {
     /// Adds a member if there is a text for it.
     pub(super) fn text(&mut self, member: &'static str, text: Option<&str>) {
         let Some(text) = text else { return };
-        self.0.extend_from_slice(member.as_bytes());
         if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b'@')) {
-            self.0.push(b'"');
-            self.0.extend_from_slice(text.as_bytes());
-            self.0.push(b'"');
+            self.word(member, text);
         } else {
+            self.0.extend_from_slice(member.as_bytes());
             serde_json::to_writer(&mut *self.0, text).expect("a text is JSON");
         }
     }
@@ -57,13 +57,6 @@ impl<'a> Line<'a> {
     pub(super) fn end(self) {
         self.0.extend_from_slice(b"}\n");
     }
-}
-
-/// The sixteen digits of a number.
-pub(super) fn hexadecimal(number: u64) -> [u8; 16] {
-    let digit =
-        |place: usize| b"0123456789abcdef"[usize::from(number.to_be_bytes()[place / 2] >> (4 * (1 - place % 2)) & 15)];
-    std::array::from_fn(digit)
 }
 
 #[cfg(test)]

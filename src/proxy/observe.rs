@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::{
     backend::Backend,
     endpoint::{Endpoint, Kind},
-    line::{Line, hexadecimal, member},
+    line::{Line, member},
     meters::{Meters, Outcome},
     outside::Arrival,
     peek::PageHead,
@@ -125,7 +125,7 @@ impl Observation {
 
     /// The id that the client is told when something fails.
     pub(super) fn id(&self) -> String {
-        hexadecimal(self.id).map(char::from).iter().collect()
+        hex::encode(self.id.to_be_bytes())
     }
 
     /// Which query it is for; `ends` says that the coordinator's success is its end.

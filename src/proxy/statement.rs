@@ -39,7 +39,7 @@ struct NewQuery {
 pub(super) async fn submit(ask: &mut Ask<'_>, request: Request<Incoming>) -> Result<Exchanged, Error> {
     let (mut parts, body) = request.into_parts();
     let text = Kept::new(body, ask.settings.max_statement_kept);
-    let transaction = transaction::cluster_of(&parts.headers).map(str::to_owned);
+    let transaction = transaction::untag(&mut parts.headers);
     let outcome = match decide(ask, &mut parts.headers, &text).await? {
         Outcome::Reject { message } => return Err(Error::Rejected(message)),
         Outcome::NoRoute if transaction.is_none() => return Err(Error::NoRoute),

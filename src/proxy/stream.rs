@@ -324,6 +324,34 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_answer_without_a_body_may_say_of_one_what_it_likes() {
+        for (method, answer) in [
+            (Method::HEAD, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n"),
+            (Method::HEAD, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: gzip, chunked\r\n\r\n"),
+            (Method::GET, "HTTP/1.1 204 No Content\r\nTransfer-Encoding: gzip\r\n\r\n"),
+        ] {
+            assert!(
+                read(method, answer, 1000).await.is_ok_and(|(_, text, _, keeps)| text.is_empty() && keeps),
+                "{answer}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_for_one_connection_stays_on_it() {
+        let (near, mut far) = tokio::io::duplex(4096);
+        let answer = "HTTP/1.1 200 OK\r\nConnection: X-Hop\r\nKeep-Alive: timeout=5\r\nX-Hop: 1\r\nX-Kept: 1\r\n\
+            Content-Length: 0\r\n\r\n";
+        far.write_all(answer.as_bytes()).await.unwrap();
+        let head = Head { method: Method::GET, target: "/v1/info".into(), fields: Fields::new() };
+        let patience = (Instant::now(), Duration::from_secs(60));
+        let head = Wire::new(near).exchange(&head, RequestBody::nothing(), patience).await.unwrap();
+        let mut names: Vec<_> = head.headers.keys().map(http::HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["content-length", "x-kept"]);
+    }
+
+    #[tokio::test]
     async fn what_is_in_doubt_breaks_the_connection() {
         for answer in [
             "",

@@ -30,10 +30,18 @@ pub(super) fn tag(headers: &mut HeaderMap, cluster: &ClusterName) {
     }
 }
 
-/// The name of the cluster in the transaction id of a client's request, to be looked up and nothing else. None if there is
-/// no transaction, or its id never went through [`tag`].
-pub(super) fn cluster_of(headers: &HeaderMap) -> Option<&str> {
-    headers.iter().find_map(|(name, value)| parts(headers, name, value)).map(|(cluster, _)| cluster)
+/// Takes the cluster's name off the transaction id of a client's request; returns that name, to be looked up and
+/// nothing else. None if there is no transaction, or its id never went through [`tag`].
+pub(super) fn untag(headers: &mut HeaderMap) -> Option<String> {
+    let (cluster, _) = headers.iter().find_map(|(name, value)| parts(headers, name, value))?;
+    let cluster = cluster.to_owned();
+    let said = headers.clone();
+    for (name, value) in headers.iter_mut() {
+        if let Some(bare) = untagged(&said, name, value) {
+            *value = bare;
+        }
+    }
+    Some(cluster)
 }
 
 /// The id of the transaction that a field of a client's request names, without the name of its cluster; none if it names
@@ -84,9 +92,10 @@ mod tests {
             assert_eq!(answer["x-trino-set-catalog"], "tpch");
             let mut request = HeaderMap::new();
             request.insert(of_statement, answer[started].clone());
-            assert_eq!(cluster_of(&request), Some("blue"));
-            let (name, value) = request.iter().next().unwrap();
-            assert_eq!(untagged(&request, name, value).unwrap(), "7c1f7d2e-9e0b");
+            let tagged = &request[of_statement];
+            assert_eq!(untagged(&request, &of_statement.parse().unwrap(), tagged).unwrap(), "7c1f7d2e-9e0b");
+            assert_eq!(untag(&mut request), Some("blue".to_owned()));
+            assert_eq!(request[of_statement], "7c1f7d2e-9e0b");
         }
     }
 
@@ -103,7 +112,8 @@ mod tests {
         ] {
             let mut request = headers(&[(name, value)]);
             request.insert("x-trino-user", HeaderValue::from_static("alice"));
-            assert_eq!(cluster_of(&request), None, "{name}");
+            assert_eq!(untag(&mut request), None, "{name}");
+            assert_eq!(request[name], value);
             assert!(request.iter().all(|(name, value)| untagged(&request, name, value).is_none()), "{name} {value}");
         }
     }

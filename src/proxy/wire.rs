@@ -291,7 +291,7 @@ fn parse_head(head: &Bytes, method: &Method) -> Result<AnswerHead, WireError> {
     let mut headers = HeaderMap::with_capacity(parsed.headers.len().max(FIELDS_OF_REQUEST));
     for field in &*parsed.headers {
         let (name, value) = parse_field(head, field)?;
-        if said.passes(&name, &value)? {
+        if said.passes(&name, &value) {
             headers.append(name, value);
         }
     }
@@ -328,6 +328,8 @@ struct Said {
     length: Option<HeaderValue>,
     /// It has a body in chunks.
     chunked: bool,
+    /// Why nobody knows where its body ends.
+    fault: Option<&'static str>,
     closes: bool,
     /// The fields that are for this connection alone, since `Connection` names them.
     named: Vec<HeaderName>,
@@ -335,15 +337,15 @@ struct Said {
 
 impl Said {
     /// Takes in a field; returns whether it is for whoever gets the answer, and not for this connection alone.
-    fn passes(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<bool, WireError> {
+    fn passes(&mut self, name: &HeaderName, value: &HeaderValue) -> bool {
         if *name == CONTENT_LENGTH {
             if self.length.as_ref().is_some_and(|length| length != value) {
-                return Err(WireError::Invalid("its lengths differ"));
+                self.fault = Some("its lengths differ");
             }
             self.length = Some(value.clone());
         } else if *name == TRANSFER_ENCODING {
             if self.chunked || !value.as_bytes().eq_ignore_ascii_case(b"chunked") {
-                return Err(WireError::Invalid("its framing is ambiguous"));
+                self.fault = Some("its framing is ambiguous");
             }
             self.chunked = true;
         } else if *name == CONNECTION {
@@ -352,7 +354,7 @@ impl Said {
                 self.named.extend(word.parse::<HeaderName>());
             }
         }
-        Ok(!headers::is_of_connection(name))
+        !headers::is_of_connection(name)
     }
 
     fn framing(&self, method: &Method, status: StatusCode) -> Result<Framing, WireError> {
@@ -362,6 +364,9 @@ impl Said {
             || status == StatusCode::NOT_MODIFIED
         {
             return Ok(Framing::Nothing);
+        }
+        if let Some(fault) = self.fault {
+            return Err(WireError::Invalid(fault));
         }
         let length = match (&self.length, self.chunked) {
             (None, true) => return Ok(Framing::Chunked),
