@@ -8,9 +8,8 @@ use std::{
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
-use hyper::body::Incoming;
 
-use super::{error::Cause, kept::Replay};
+use super::{client::ClientBody, error::Cause, kept::Replay};
 
 /// The body of a request to a coordinator.
 #[derive(Debug)]
@@ -19,7 +18,7 @@ pub(super) struct RequestBody(Source);
 #[derive(Debug)]
 enum Source {
     Nothing,
-    Client(Incoming),
+    Client(ClientBody),
     Kept(Replay),
     Text(Full<Bytes>),
 }
@@ -36,7 +35,7 @@ impl RequestBody {
     }
 
     /// The client's body; it can be sent once.
-    pub(super) fn client(body: Incoming) -> Self {
+    pub(super) fn client(body: ClientBody) -> Self {
         Self(Source::Client(body))
     }
 
@@ -58,7 +57,7 @@ impl Body for RequestBody {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cause>>> {
         match &mut self.get_mut().0 {
             Source::Nothing => Poll::Ready(None),
-            Source::Client(body) => Pin::new(body).poll_frame(cx).map_err(Cause::from),
+            Source::Client(body) => Pin::new(body).poll_frame(cx),
             Source::Kept(body) => Pin::new(body).poll_frame(cx),
             Source::Text(body) => Pin::new(body).poll_frame(cx).map_err(|never| match never {}),
         }

@@ -183,7 +183,7 @@ pub(super) async fn ask(
     {
         outside.add_to(&mut fields, backend);
     }
-    let head = Head { method, target: target.as_str().into(), fields };
+    let head = Head { method, target: target.as_str().into(), fields: fields.into() };
     // The checks run beside the shards, and have connections of their own.
     let shard = Shard::new(settings.shards);
     let body = body.map_or_else(RequestBody::nothing, RequestBody::text);

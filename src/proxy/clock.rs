@@ -2,11 +2,14 @@
 
 use std::{cell::RefCell, fmt::Write as _};
 
-use jiff::Timestamp;
+use bytes::BytesMut;
+use jiff::{Timestamp, fmt::rfc2822::DateTimePrinter};
 
 thread_local! {
     /// The second that was written last, and its text: most lines are of the same one.
     static LAST: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) };
+    /// The same of the last `date`.
+    static DATE: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) };
 }
 
 /// Appends the time now in UTC, to the millisecond: `2026-01-31T12:30:00.250Z`.
@@ -30,6 +33,22 @@ fn write(line: &mut Vec<u8>, now: Timestamp) {
     });
     let digit = |of: i64| b"0123456789"[usize::try_from(millis / of % 10).unwrap_or_default()];
     line.extend_from_slice(&[b'.', digit(100), digit(10), digit(1), b'Z']);
+}
+
+/// Appends the field `date` with the time now, to the second.
+pub(super) fn write_date(head: &mut BytesMut) {
+    let now = Timestamp::now();
+    DATE.with_borrow_mut(|(last, line)| {
+        if *last != now.as_second() || line.is_empty() {
+            line.clear();
+            // What writes to a String does not fail, and the year has four digits.
+            let _ = write!(line, "date: ");
+            let _ = DateTimePrinter::new().print_timestamp_rfc9110(&now, &mut *line);
+            line.push_str("\r\n");
+            *last = now.as_second();
+        }
+        head.extend_from_slice(line.as_bytes());
+    });
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! One request to one coordinator: sent, and its answer's head awaited, within a deadline.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use http::{Method, Response};
 
@@ -20,7 +20,7 @@ pub(super) struct Head<'a> {
     pub method: Method,
     /// Path and query at the coordinator, as the client sent them.
     pub target: Cow<'a, str>,
-    pub fields: Fields,
+    pub fields: Arc<Fields>,
 }
 
 /// A coordinator's answer, whose body is still to be read.

@@ -129,7 +129,7 @@ impl External {
     ) -> Result<Answer, Failure> {
         let Some(pool) = &self.pool else { return Err(Failure::Connect("it has no connections".into())) };
         let fields = Fields::of(&self.headers(headers));
-        let head = Head { method: Method::POST, target: self.target.as_str().into(), fields };
+        let head = Head { method: Method::POST, target: self.target.as_str().into(), fields: fields.into() };
         let body = RequestBody::text(question(facts).to_string());
         let answer = pool.send(shard, &head, body, patience).await.map_err(|failure| match failure {
             pool::Failure::Connect(cause) => Failure::Connect(cause),

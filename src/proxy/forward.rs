@@ -3,9 +3,8 @@
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
-use http::{HeaderMap, Method, Request, Uri, header::ACCEPT_ENCODING, uri::PathAndQuery};
+use http::{HeaderMap, Method, Uri, header::ACCEPT_ENCODING, uri::PathAndQuery};
 use http_body::Body as _;
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::{
@@ -13,6 +12,7 @@ use super::{
     ask::Ask,
     backend::Backend,
     body::RequestBody,
+    client::ClientRequest,
     endpoint::{Kind, OfCluster, Retry},
     exchange::{Exchanged, Head, exchange},
     headers, login,
@@ -29,16 +29,16 @@ const FIRST_PAUSE: Duration = Duration::from_millis(250);
 pub(super) async fn to_cluster(
     ask: &mut Ask<'_>,
     asked: OfCluster<'_>,
-    request: Request<Incoming>,
+    request: ClientRequest,
 ) -> Result<Exchanged, Error> {
     let backend = ask.fleet.backend(asked.cluster).ok_or(Error::NoCluster)?.clone();
-    let (mut parts, body) = request.into_parts();
+    let ClientRequest { method, mut headers, body, .. } = request;
     if asked.kind == Kind::Login {
         // Of what is compressed no URI can be replaced.
-        parts.headers.remove(ACCEPT_ENCODING);
+        Arc::make_mut(&mut headers).remove(ACCEPT_ENCODING);
     }
     let target = target(asked.path, ask.uri);
-    let head = head_for(ask, &backend, (parts.method, target), &parts.headers);
+    let head = head_for(ask, &backend, (method, target), &headers);
     if body.is_end_stream() && asked.retry != Retry::Never {
         patiently(ask, &backend, asked.retry, head).await
     } else {
@@ -51,15 +51,11 @@ pub(super) async fn to_cluster(
 ///
 /// # Errors
 /// When no cluster is known to have it, or that one cannot be made to answer.
-pub(super) async fn to_query(
-    ask: &mut Ask<'_>,
-    query: QueryId,
-    request: Request<Incoming>,
-) -> Result<Exchanged, Error> {
+pub(super) async fn to_query(ask: &mut Ask<'_>, query: QueryId, request: ClientRequest) -> Result<Exchanged, Error> {
     let backend = ask.fleet.cluster_of(query).ok_or(Error::NoCluster)?.clone();
-    let (parts, _) = request.into_parts();
-    let retry = if parts.method == Method::GET { Retry::Unanswered } else { Retry::Unsent };
-    let head = head_for(ask, &backend, (parts.method, format!("/v1/query/{query}").into()), &parts.headers);
+    let ClientRequest { method, headers, .. } = request;
+    let retry = if method == Method::GET { Retry::Unanswered } else { Retry::Unsent };
+    let head = head_for(ask, &backend, (method, format!("/v1/query/{query}").into()), &headers);
     patiently(ask, &backend, retry, head).await
 }
 
@@ -68,17 +64,17 @@ pub(super) async fn to_query(
 ///
 /// # Errors
 /// When its state names no cluster, the table does not hold it, or it cannot be made to answer.
-pub(super) async fn to_callback(ask: &mut Ask<'_>, request: Request<Incoming>) -> Result<Exchanged, Error> {
+pub(super) async fn to_callback(ask: &mut Ask<'_>, request: ClientRequest) -> Result<Exchanged, Error> {
     let (cluster, query) = ask.uri.query().and_then(login::cluster_of).ok_or(Error::NoLogin)?;
     let backend = ask.fleet.backend(cluster.as_str()).ok_or(Error::NoCluster)?.clone();
-    let (parts, _) = request.into_parts();
+    let ClientRequest { method, headers, .. } = request;
     // Of its query a part was decoded.
     let target = PathAndQuery::try_from(format!("{}?{query}", login::CALLBACK)).map_err(|_| Error::NotFound)?;
     ask.observation.goes_to(&backend);
-    let mut headers = parts.headers;
+    let mut headers = Arc::unwrap_or_clone(headers);
     login::give_nonce(&mut headers, &cluster);
     let fields = headers::to_coordinator(&headers, &backend, &ask.outside.of_gateway(), &ask.forwarded_for);
-    let head = Head { method: parts.method, target: target.as_str().into(), fields };
+    let head = Head { method, target: target.as_str().into(), fields: fields.into() };
     patiently(ask, &backend, Retry::Unsent, head).await
 }
 
@@ -86,12 +82,12 @@ pub(super) async fn to_callback(ask: &mut Ask<'_>, request: Request<Incoming>) -
 ///
 /// # Errors
 /// When none is healthy, or none can be made to answer.
-pub(super) async fn to_any(ask: &mut Ask<'_>, path: &str, request: Request<Incoming>) -> Result<Exchanged, Error> {
-    let (parts, _) = request.into_parts();
+pub(super) async fn to_any(ask: &mut Ask<'_>, path: &str, request: ClientRequest) -> Result<Exchanged, Error> {
+    let ClientRequest { method, headers, .. } = request;
     let target = target(path, ask.uri);
     let mut last = Error::NoHealthyCluster;
     for backend in ask.fleet.any() {
-        let head = head_for(ask, &backend, (parts.method.clone(), target.clone()), &parts.headers);
+        let head = head_for(ask, &backend, (method.clone(), target.clone()), &headers);
         let body = RequestBody::nothing();
         match exchange(&backend, ask.arrival.shard, &head, body, ask.settings.response_timeout).await {
             Ok(answer) => return Ok(answer),
@@ -113,10 +109,10 @@ fn head_for<'a>(
     ask: &mut Ask<'_>,
     backend: &Arc<Backend>,
     (method, target): (Method, Cow<'a, str>),
-    headers: &HeaderMap,
+    headers: &Arc<HeaderMap>,
 ) -> Head<'a> {
     ask.observation.goes_to(backend);
-    let fields = headers::to_coordinator(headers, backend, &ask.outside, &ask.forwarded_for);
+    let fields = ask.arrival.sent.fields(headers, backend, &ask.outside, &ask.forwarded_for);
     Head { method, target, fields }
 }
 
@@ -145,7 +141,8 @@ async fn patiently(
         }
         tracing::debug!(request = ask.observation.id(), fault = error.chain(), "a request is sent once more");
         ask.observation.retried();
-        tokio::time::sleep(spread).await;
+        // In a box: nearly no request waits so, and all would have to have room for it.
+        Box::pin(tokio::time::sleep(spread)).await;
         tries += 1;
         pause *= 2;
     }

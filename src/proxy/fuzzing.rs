@@ -11,11 +11,11 @@ use super::{
     Shard,
     backend::Backend,
     endpoint::{self, Endpoint},
-    headers,
+    headers, http1,
     outside::{Arrival, Outside, client_of},
-    pace::Pace,
     peek::Peek,
     rewrite::{Lead, Rewriter},
+    sent::Sent,
     transaction,
 };
 
@@ -47,7 +47,7 @@ pub fn to_coordinator(headers: &HeaderMap, trusted: bool) -> Option<HeaderMap> {
         listener: None,
         for_events: false,
         seen: Mutex::default(),
-        pace: Pace::new(),
+        sent: Sent::default(),
     };
     let (_, forwarded_for) = client_of(headers, &arrival, |_| trusted);
     let outside = Outside::seen_by(&Uri::from_static("/"), headers, &arrival, trusted)?;
@@ -73,6 +73,12 @@ pub fn peek(pieces: &[&[u8]], gzip: bool) -> Option<(String, bool)> {
     let mut peek = Peek::new(&headers)?;
     let head = pieces.iter().find_map(|piece| peek.feed(piece))?;
     Some((head.query.to_string(), head.goes_on))
+}
+
+/// The requests of a client's stream that comes in `pieces`; with `remembers` as a connection reads them, and without it
+/// each as if it were the first.
+pub fn requests(pieces: &[&[u8]], remembers: bool) -> Vec<String> {
+    http1::requests(pieces, remembers)
 }
 
 /// A page that comes in `pieces` with the URIs of `from` led to `to`.

@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    convert::Infallible,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -12,13 +11,11 @@ use std::{
 use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use http::{
-    Method, Request, Response, StatusCode, Uri,
+    Method, Response, StatusCode, Uri,
     header::{CONTENT_ENCODING, CONTENT_LENGTH},
     response::Parts,
 };
-use http_body::Body as _;
 use http_body_util::Full;
-use hyper::body::Incoming;
 use prometheus_client::registry::Registry;
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -28,6 +25,7 @@ use super::{
     answer::{ResponseBody, Streamed},
     ask::Ask,
     backend::Backend,
+    client::ClientRequest,
     credentials::{self, Known},
     endpoint::{Endpoint, Kind, classify},
     exchange::Exchanged,
@@ -198,22 +196,18 @@ impl Gateway {
     }
 
     /// The way of one request: what is it for, who answers it, what becomes of the answer.
-    pub(super) async fn handle(
-        &self,
-        mut request: Request<Incoming>,
-        arrival: &Arc<Arrival>,
-    ) -> Result<Response<ResponseBody>, Infallible> {
-        let ambiguous = strict::fault(&request, request.body().is_end_stream(), |host| arrival.knows(host));
+    pub(super) async fn handle(&self, mut request: ClientRequest, arrival: &Arrival) -> Response<ResponseBody> {
+        let ambiguous = strict::fault(&request, |host| arrival.knows(host));
         let fleet = self.fleet();
         // Who needs it is given it beside the request.
-        let uri = std::mem::take(request.uri_mut());
+        let uri = std::mem::take(&mut request.uri);
         let path = below_prefix(uri.path(), fleet.as_deref());
-        let endpoint = match classify(request.method(), path) {
+        let endpoint = match classify(&request.method, path) {
             endpoint if arrival.for_events && endpoint != Endpoint::Events => Endpoint::Unknown,
             endpoint => endpoint,
         };
-        let (kind, is_head) = (kind_of(&endpoint, request.method()), request.method() == Method::HEAD);
-        let mut observation = Observation::begin(self.observer.clone(), &request, kind, arrival.clone());
+        let (kind, is_head) = (kind_of(&endpoint, &request.method), request.method == Method::HEAD);
+        let mut observation = Observation::begin(self.observer.clone(), &request, kind);
         observation.trace(&mut request, &endpoint, arrival);
         let answered = match (ambiguous, &fleet) {
             (Some(fault), _) => Err(Error::Ambiguous(fault)),
@@ -227,7 +221,7 @@ impl Gateway {
                 .await
                 .map(|(exchanged, outside)| Answered::Coordinator(exchanged, outside)),
         };
-        Ok(match answered {
+        match answered {
             Ok(Answered::Coordinator(exchanged, outside)) => pass_on(exchanged, &outside, is_head, observation),
             Ok(Answered::Itself(response)) => {
                 observation.answered(response.status());
@@ -238,14 +232,14 @@ impl Gateway {
                 let response = error.to_response(&observation.id());
                 response.map(|body| ResponseBody::own(body, observation))
             }
-        })
+        }
     }
 
     async fn answer(
         &self,
         fleet: &Fleet,
         (uri, endpoint, path): (&Uri, Endpoint<'_>, &str),
-        request: Request<Incoming>,
+        request: ClientRequest,
         arrival: &Arrival,
         observation: &mut Observation,
     ) -> Result<(Exchanged, Arc<Outside>), Error> {
@@ -253,7 +247,7 @@ impl Gateway {
             return Err(Error::NotFound);
         }
         let settings = self.settings.load_full();
-        let mut ask = Ask::new(&settings, fleet, arrival, (uri, request.headers()), observation)?;
+        let mut ask = Ask::new(&settings, fleet, arrival, (uri, &request.headers), observation)?;
         ask.observation.came_from(ask.client, ask.outside.host());
         let exchanged = match endpoint {
             // In boxes, so that the others need no room for them: nearly all requests are polls.
@@ -261,7 +255,7 @@ impl Gateway {
             Endpoint::Info => Box::pin(forward::to_any(&mut ask, path, request)).await?,
             Endpoint::Callback => Box::pin(forward::to_callback(&mut ask, request)).await?,
             Endpoint::Query(query) => {
-                let ends = request.method() == Method::DELETE;
+                let ends = request.method == Method::DELETE;
                 ask.observation.of_query(Some(query), ends);
                 Box::pin(forward::to_query(&mut ask, query, request)).await?
             }
@@ -339,7 +333,6 @@ fn pass_on(
     }
     let peek = if is_page { Peek::new(&head.headers) } else { None };
     let streamed = Streamed { body, rewriter, peek };
-    // What hyper noted of the coordinator's connection is not for the client's.
     let mut response = Response::new(ResponseBody::of_coordinator(streamed, observation));
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;

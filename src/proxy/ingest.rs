@@ -5,17 +5,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, Request, Response, StatusCode,
+    HeaderMap, Response, StatusCode,
     header::{AUTHORIZATION, CONTENT_ENCODING},
 };
+use http_body::Body as _;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
-use hyper::body::{Body as _, Incoming};
 use sha2::{Digest as _, Sha256};
 use tokio::time::timeout;
 
 use super::{
     Error,
     backend::Backend,
+    client::{ClientBody, ClientRequest},
     error::Cause,
     fleet::Fleet,
     meters::{EventKind, EventOutcome, Meters},
@@ -40,7 +41,7 @@ const ARRIVAL: Duration = Duration::from_secs(30);
 /// When nobody may tell so, or what came is no event.
 pub(super) async fn take(
     fleet: &Fleet,
-    request: Request<Incoming>,
+    request: ClientRequest,
     observation: &mut Observation,
 ) -> Result<Response<Full<Bytes>>, Error> {
     let taken = receive(fleet, request).await;
@@ -64,10 +65,10 @@ struct Taken {
     outcome: EventOutcome,
 }
 
-async fn receive(fleet: &Fleet, request: Request<Incoming>) -> Result<Taken, Error> {
-    let (head, body) = request.into_parts();
-    let backend = bearer(&head.headers).and_then(|digest| fleet.bearer(&digest)).ok_or(Error::NoToken)?;
-    if head.headers.contains_key(CONTENT_ENCODING) {
+async fn receive(fleet: &Fleet, request: ClientRequest) -> Result<Taken, Error> {
+    let ClientRequest { headers, body, .. } = request;
+    let backend = bearer(&headers).and_then(|digest| fleet.bearer(&digest)).ok_or(Error::NoToken)?;
+    if headers.contains_key(CONTENT_ENCODING) {
         return Err(Error::EventCompressed);
     }
     let event = read(backend, body).await?;
@@ -97,7 +98,7 @@ fn bearer(headers: &HeaderMap) -> Option<String> {
 }
 
 /// Reads an event. A cluster's events share a bounded room: whoever has its token cannot fill the memory.
-async fn read(backend: &Backend, body: Incoming) -> Result<Event, Error> {
+async fn read(backend: &Backend, body: ClientBody) -> Result<Event, Error> {
     let size = body.size_hint().upper().unwrap_or(MAX_EVENT.into());
     let size = u32::try_from(size).ok().filter(|size| *size <= MAX_EVENT).ok_or(Error::EventTooLarge)?;
     let room = timeout(TURN, backend.events.acquire_many(size.div_ceil(1024)));

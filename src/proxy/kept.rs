@@ -9,9 +9,8 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
-use super::{Error, error::Cause};
+use super::{Error, client::ClientBody, error::Cause};
 
 /// A client's body that can be sent again from its beginning, for as long as no more than the bound of it has passed.
 #[derive(Debug)]
@@ -30,7 +29,7 @@ pub(super) struct Replay {
 
 #[derive(Debug)]
 struct State {
-    client: Incoming,
+    client: ClientBody,
     limit: usize,
     /// What has come from the client, while it fits.
     text: BytesMut,
@@ -48,7 +47,7 @@ struct Superseded;
 
 impl Kept {
     /// Keeps up to `limit` bytes of `client`.
-    pub(super) fn new(client: Incoming, limit: usize) -> Self {
+    pub(super) fn new(client: ClientBody, limit: usize) -> Self {
         let ended = client.is_end_stream();
         let state = State { client, limit, text: BytesMut::new(), trailers: None, ended, over: false, sending: 0 };
         Self { state: Arc::new(Mutex::new(state)) }
@@ -77,7 +76,7 @@ impl Kept {
 
 impl State {
     fn poll_client(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cause>>> {
-        let polled = Pin::new(&mut self.client).poll_frame(cx).map_err(Cause::from);
+        let polled = Pin::new(&mut self.client).poll_frame(cx);
         match &polled {
             Poll::Ready(None) => self.ended = true,
             Poll::Ready(Some(Ok(frame))) => self.keep(frame),

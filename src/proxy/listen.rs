@@ -3,17 +3,11 @@
 use std::{
     io,
     net::SocketAddr,
-    pin::Pin,
     sync::{Arc, Mutex},
-    task::Poll,
     time::Duration,
 };
 
-use hyper::service::service_fn;
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto,
-};
+use bytes::BytesMut;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -23,25 +17,10 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Door, Settings, Shard,
-    door::Tls,
-    gateway::Gateway,
-    outside::Arrival,
-    pace::{Pace, Verdict},
-    patient::Patient,
-};
-
-/// How often an HTTP/2 client is asked whether it is still there, and how long it may take to say so.
-const PING: Duration = Duration::from_secs(20);
-
-/// The most requests that one HTTP/2 connection may have under way.
-const MAX_STREAMS: u32 = 1000;
+use super::{Door, Shard, door::Tls, gateway::Gateway, http1, http2, outside::Arrival, patient::Patient, sent::Sent};
 
 /// With what a client begins TLS: the record of a handshake (RFC 8446, 5.1). No method of HTTP begins so.
 const HANDSHAKE: u8 = 22;
-
-type Server = auto::Builder<TokioExecutor>;
 
 /// Serves clients at `door` until `shutdown`, then drains.
 pub(super) async fn serve(gateway: Arc<Gateway>, shard: Shard, door: Door, shutdown: CancellationToken) {
@@ -50,15 +29,8 @@ pub(super) async fn serve(gateway: Arc<Gateway>, shard: Shard, door: Door, shutd
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "a listener cannot be used"),
     };
-    let context = Arc::new(Context {
-        server: server(&gateway.settings.load()),
-        shard,
-        listener: name,
-        tls,
-        for_events,
-        closing: CancellationToken::new(),
-        gateway,
-    });
+    let context =
+        Arc::new(Context { shard, listener: name, tls, for_events, closing: CancellationToken::new(), gateway });
     // What is asked of them here changes with a new process only.
     let settings = context.gateway.settings.load_full();
     let most = settings.max_connections.div_ceil(settings.shards);
@@ -103,25 +75,9 @@ async fn sleep_until(instant: Option<Instant>) {
     }
 }
 
-fn server(settings: &Settings) -> Server {
-    let mut server = Server::new(TokioExecutor::new());
-    let buffer = usize::try_from(settings.max_header_bytes).unwrap_or(usize::MAX).max(8192);
-    // The deadline for a request's head is kept by `drive`.
-    server.http1().header_read_timeout(None).max_headers(settings.max_headers).max_buf_size(buffer);
-    server
-        .http2()
-        .timer(TokioTimer::new())
-        .max_header_list_size(settings.max_header_bytes)
-        .max_concurrent_streams(MAX_STREAMS)
-        .keep_alive_interval(PING)
-        .keep_alive_timeout(PING);
-    server
-}
-
 /// What all connections of a door share.
 struct Context {
     gateway: Arc<Gateway>,
-    server: Server,
     shard: Shard,
     listener: Option<Arc<str>>,
     tls: Option<Tls>,
@@ -146,7 +102,7 @@ async fn connection(context: Arc<Context>, stream: TcpStream, peer: SocketAddr) 
         listener: context.listener.clone(),
         for_events: context.for_events,
         seen: Mutex::default(),
-        pace: Pace::new(),
+        sent: Sent::default(),
     };
     let stream = Patient::new(stream, context.gateway.settings.load().write_timeout);
     let ended = match tls {
@@ -193,58 +149,32 @@ where
     shaken.await.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::TimedOut, "no handshake in time")))
 }
 
-async fn serve_http<S>(context: &Context, stream: S, arrival: Arrival) -> Result<(), String>
+async fn serve_http<S>(context: &Context, mut stream: S, arrival: Arrival) -> Result<(), String>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let arrival = Arc::new(arrival);
-    let service = {
-        let (gateway, arrival) = (context.gateway.clone(), arrival.clone());
-        service_fn(move |request| {
-            let (gateway, arrival) = (gateway.clone(), arrival.clone());
-            // In a box of its own, so that a connection that waits for a request does not hold room for one.
-            Box::pin(async move { gateway.handle(request, &arrival).await })
-        })
+    let settings = context.gateway.settings.load_full();
+    let mut input = BytesMut::new();
+    let begins = tokio::time::timeout(settings.header_timeout, http2::begins(&mut stream, &mut input));
+    let is_http2 = tokio::select! {
+        biased;
+        begins = begins => begins.map_err(|_| "no request came in time")?.map_err(|error| error.to_string())?,
+        () = context.closing.cancelled() => return Ok(()),
     };
-    let mut connection = std::pin::pin!(context.server.serve_connection(TokioIo::new(stream), service));
-    drive(context, connection.as_mut(), &arrival.pace).await
-}
-
-/// Drives a connection to its end, and begins that end when the proxy closes, or a request does not come in time.
-async fn drive<C>(context: &Context, mut connection: Pin<&mut C>, pace: &Pace) -> Result<(), String>
-where
-    C: hyper_util::server::graceful::GracefulConnection,
-    C::Error: std::fmt::Display,
-{
-    let patience = context.gateway.settings.load().header_timeout;
-    let mut closing = std::pin::pin!(context.closing.cancelled());
-    let mut watch = std::pin::pin!(tokio::time::sleep(patience));
-    let (mut is_armed, mut is_closing) = (false, false);
-    std::future::poll_fn(|cx| {
-        loop {
-            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
-                return Poll::Ready(ended.map_err(|error| error.to_string()));
-            }
-            // Both know the task that they are to wake: while neither has something to say, asking them again at each
-            // step of each request would change nothing.
-            let closes = !is_closing && context.closing.is_cancelled();
-            if is_armed && !closes && !watch.is_elapsed() {
-                return Poll::Pending;
-            }
-            is_armed = true;
-            if !is_closing && closing.as_mut().poll(cx).is_ready() {
-                is_closing = true;
-                connection.as_mut().graceful_shutdown();
-                continue;
-            }
-            while watch.as_mut().poll(cx).is_ready() {
-                match pace.verdict(patience) {
-                    Verdict::Fine(until) => watch.as_mut().reset(until),
-                    Verdict::Late => return Poll::Ready(Err("no request came in time".to_owned())),
-                }
-            }
-            return Poll::Pending;
-        }
-    })
-    .await
+    let (gateway, arrival) = (context.gateway.clone(), Arc::new(arrival));
+    let handle = move |request| {
+        let (gateway, arrival) = (gateway.clone(), arrival.clone());
+        // In a box of its own, so that a connection that waits for a request does not hold room for one.
+        Box::pin(async move { gateway.handle(request, &arrival).await })
+    };
+    let closing = context.closing.clone();
+    if is_http2 {
+        let limits = (settings.max_header_bytes, settings.header_timeout);
+        let served = Box::pin(http2::serve((stream, input), limits, closing, handle)).await;
+        return served.map_err(|error| error.to_string());
+    }
+    let bytes = usize::try_from(settings.max_header_bytes).unwrap_or(usize::MAX);
+    let limits = http1::Limits { head: (bytes, settings.max_headers), patience: settings.header_timeout };
+    drop(settings);
+    http1::serve((stream, input), limits, closing, handle).await.map_err(|error| error.to_string())
 }

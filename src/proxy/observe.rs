@@ -11,11 +11,12 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderName, HeaderValue, Method, Request, StatusCode};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 use tokio::time::Instant;
 
 use super::{
     backend::Backend,
+    client::ClientRequest,
     endpoint::{Endpoint, Kind},
     line::{Line, member},
     meters::{Meters, Outcome},
@@ -56,7 +57,6 @@ impl Observer {
 #[derive(Debug)]
 pub(super) struct Observation {
     observer: Arc<Observer>,
-    arrival: Arc<Arrival>,
     id: u64,
     method: Method,
     kind: Kind,
@@ -81,16 +81,13 @@ pub(super) struct Observation {
 
 impl Observation {
     /// Begins with a request's head.
-    pub(super) fn begin<B>(observer: Arc<Observer>, request: &Request<B>, kind: Kind, arrival: Arc<Arrival>) -> Self {
+    pub(super) fn begin(observer: Arc<Observer>, request: &ClientRequest, kind: Kind) -> Self {
         observer.meters.in_flight.inc();
-        arrival.pace.begin(request.version());
-        let headers = request.headers();
-        let user = headers.get(&X_TRINO_USER).or_else(|| headers.get(&X_PRESTO_USER));
+        let user = request.headers.get(&X_TRINO_USER).or_else(|| request.headers.get(&X_PRESTO_USER));
         Self {
             id: observer.next_id.fetch_add(1, Ordering::Relaxed),
             observer,
-            arrival,
-            method: request.method().clone(),
+            method: request.method.clone(),
             kind,
             query: None,
             ends: false,
@@ -110,7 +107,7 @@ impl Observation {
     }
 
     /// Begins the request's span, if requests are traced; what it goes on to is then below that.
-    pub(super) fn trace<B>(&mut self, request: &mut Request<B>, endpoint: &Endpoint<'_>, arrival: &Arrival) {
+    pub(super) fn trace(&mut self, request: &mut ClientRequest, endpoint: &Endpoint<'_>, arrival: &Arrival) {
         if let Some(traces) = &self.observer.traces {
             self.span = trace::begin(traces, request, endpoint, self.kind, arrival);
         }
@@ -303,9 +300,7 @@ impl Drop for Observation {
         if let Some(backend) = &self.backend {
             backend.end();
         }
-        let now = Instant::now();
-        self.arrival.pace.end(now);
-        let duration = now - self.started;
+        let duration = self.started.elapsed();
         self.observer.meters.ended(self.kind, self.outcome, duration);
         if let Some(lines) = &self.observer.access {
             self.write(lines, duration);

@@ -12,7 +12,7 @@ use http::{
     uri::Authority,
 };
 
-use super::{backend::Backend, fields::Fields, pace::Pace, shard::Shard};
+use super::{backend::Backend, fields::Fields, sent::Sent, shard::Shard};
 use crate::routing::Address;
 
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -41,8 +41,8 @@ pub(super) struct Arrival {
     pub for_events: bool,
     /// What was seen of the gateway last, and by which `Host`: most connections say the same in each request.
     pub seen: Mutex<Option<(HeaderValue, Arc<Outside>)>>,
-    /// When its requests come and end.
-    pub pace: Pace,
+    /// What its last request became.
+    pub sent: Sent,
 }
 
 impl Arrival {
@@ -139,6 +139,12 @@ impl Outside {
         // A copy: the value shares a buffer with all that came with it.
         *seen = Some((HeaderValue::from_bytes(host.as_bytes()).ok()?, outside.clone()));
         Some(outside)
+    }
+
+    /// `http://a:8080` with a path before the gateway's own.
+    #[cfg(test)]
+    pub(super) fn for_tests(prefix: &str) -> Self {
+        Self::new("http", "a", 8080).and_then(|outside| outside.below(prefix)).expect("a valid address")
     }
 
     fn new(proto: &str, host: &str, port: u16) -> Option<Self> {
@@ -312,7 +318,7 @@ mod tests {
             listener: None,
             for_events: false,
             seen: Mutex::default(),
-            pace: Pace::new(),
+            sent: Sent::default(),
         }
     }
 

@@ -8,14 +8,10 @@ use std::{
     time::Duration,
 };
 
-use smallvec::SmallVec;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::Sleep,
 };
-
-/// What is at most so long is written in one piece: that takes the kernel less than to gather it.
-const SMALL: usize = 2 * 1024;
 
 /// A stream with a deadline for the progress of writes.
 #[derive(Debug)]
@@ -70,16 +66,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
         cx: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let length = pieces.iter().map(|piece| piece.len()).sum::<usize>();
-        let polled = if length <= SMALL {
-            let mut whole = SmallVec::<[u8; SMALL]>::new();
-            for piece in pieces {
-                whole.extend_from_slice(piece);
-            }
-            Pin::new(&mut self.stream).poll_write(cx, &whole)
-        } else {
-            Pin::new(&mut self.stream).poll_write_vectored(cx, pieces)
-        };
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, pieces);
         self.judge(cx, polled)
     }
 

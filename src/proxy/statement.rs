@@ -6,14 +6,14 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Method, Request, StatusCode, header::HOST};
-use hyper::body::Incoming;
+use http::{HeaderMap, Method, StatusCode, header::HOST};
 
 use super::{
     Error,
     ask::Ask,
     backend::Backend,
     body::RequestBody,
+    client::ClientRequest,
     exchange::{Exchanged, Head, exchange},
     external::External,
     headers,
@@ -36,11 +36,12 @@ struct NewQuery {
 ///
 /// # Errors
 /// When a rule rejects it, nothing matches it, no cluster is healthy, or every one that could be tried failed.
-pub(super) async fn submit(ask: &mut Ask<'_>, request: Request<Incoming>) -> Result<Exchanged, Error> {
-    let (mut parts, body) = request.into_parts();
+pub(super) async fn submit(ask: &mut Ask<'_>, request: ClientRequest) -> Result<Exchanged, Error> {
+    let ClientRequest { headers, body, .. } = request;
+    let mut headers = Arc::unwrap_or_clone(headers);
     let text = Kept::new(body, ask.settings.max_statement_kept);
-    let transaction = transaction::untag(&mut parts.headers);
-    let outcome = match decide(ask, &mut parts.headers, &text).await? {
+    let transaction = transaction::untag(&mut headers);
+    let outcome = match decide(ask, &mut headers, &text).await? {
         Outcome::Reject { message } => return Err(Error::Rejected(message)),
         Outcome::NoRoute if transaction.is_none() => return Err(Error::NoRoute),
         outcome => outcome,
@@ -49,7 +50,7 @@ pub(super) async fn submit(ask: &mut Ask<'_>, request: Request<Incoming>) -> Res
         Some(cluster) => vec![ask.fleet.backend(cluster).ok_or(Error::UnknownTransaction)?.clone()],
         None => candidates(ask, &outcome)?,
     };
-    send(ask, NewQuery { headers: parts.headers, text, candidates, may_repeat: transaction.is_none() }).await
+    send(ask, NewQuery { headers, text, candidates, may_repeat: transaction.is_none() }).await
 }
 
 /// What becomes of a query with these headers and this text.
@@ -155,7 +156,7 @@ async fn send(ask: &mut Ask<'_>, query: NewQuery) -> Result<Exchanged, Error> {
         ask.observation.first_call_only(direct.is_some());
         let outside = direct.unwrap_or(&ask.outside);
         let fields = headers::to_coordinator(&headers, &backend, outside, &ask.forwarded_for);
-        let head = Head { method: Method::POST, target: "/v1/statement".into(), fields };
+        let head = Head { method: Method::POST, target: "/v1/statement".into(), fields: fields.into() };
         let body = RequestBody::kept(text.send());
         let error = match exchange(&backend, ask.arrival.shard, &head, body, ask.settings.statement_timeout).await {
             Ok(taken) if !cannot_take(taken.status()) => return Ok(taken),

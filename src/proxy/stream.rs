@@ -2,17 +2,20 @@
 //! without a copy. Read to its end, it gives its connection back.
 
 use std::{
+    cell::Cell,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf as _, Bytes};
-use http::HeaderMap;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::io::poll_read_buf;
 
-use super::wire::{Framing, Wire, WireError, parse_fields};
+use super::{
+    framing::{Decoder, Framing, SMALL_PIECE, Step},
+    wire::{Wire, WireError},
+};
 
 /// The first read of a body, beyond what came with its head; it doubles while that is filled.
 const FIRST_READ: usize = 16 * 1024;
@@ -20,193 +23,85 @@ const FIRST_READ: usize = 16 * 1024;
 /// The largest read. What is read stays in the processor's cache until it is written.
 const LARGEST_READ: usize = 64 * 1024;
 
-/// Pieces up to this size are copied, larger ones handed on with the buffer that they are in.
-const SMALL_PIECE: usize = 4 * 1024;
-
-/// The longest line before a chunk, extensions included.
-const MAX_CHUNK_LINE: usize = 4 * 1024;
-
-/// The most bytes of trailers.
-const MAX_TRAILERS: usize = 64 * 1024;
-
-/// The most trailers.
-const MAX_TRAILER_FIELDS: usize = 64;
+thread_local! {
+    /// The buffer that was used last, by whichever body: it is still in the processor's cache. Whether it is free is seen when
+    /// room is asked for in it; as long as a piece of it is not written, there is none.
+    static SPARE: Cell<Option<BytesMut>> = const { Cell::new(None) };
+}
 
 /// A body that is read from `wire`.
 #[derive(Debug)]
 pub(super) struct WireBody<S> {
     /// The connection, until the body ends.
     wire: Option<Box<Wire<S>>>,
-    part: Part,
+    decoder: Decoder,
     next_read: usize,
-    /// A piece went on with the buffer that it is in.
+    /// A piece was handed on with the buffer that it is in.
     lent: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
-    Length(u64),
-    UntilClose,
-    ChunkLine,
-    Chunk(u64),
-    ChunkEnd,
-    Trailers,
-    Done,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> WireBody<S> {
     pub(super) fn new(wire: Box<Wire<S>>, framing: Framing) -> Self {
-        let part = match framing {
-            Framing::Nothing | Framing::Length(0) => Part::Done,
-            Framing::Length(length) => Part::Length(length),
-            Framing::Chunked => Part::ChunkLine,
-            Framing::UntilClose => Part::UntilClose,
-        };
-        Self { wire: Some(wire), part, next_read: FIRST_READ, lent: false }
+        Self { wire: Some(wire), decoder: Decoder::new(framing), next_read: FIRST_READ, lent: false }
     }
 
     /// The connection, once the body was read to its end; it has nothing more to say.
     pub(super) fn finish(&mut self) -> Option<Box<Wire<S>>> {
-        let over = self.part == Part::Done;
-        self.wire.take_if(|wire| over && wire.input.is_empty())
-    }
-
-    /// Reads more. Returns whether there was any.
-    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, WireError>> {
-        let Some(wire) = &mut self.wire else { return Poll::Ready(Err(WireError::Closed)) };
-        // Whoever has it writes it out first, while it is in the processor's cache, and the buffer is free for the next read.
-        if std::mem::take(&mut self.lent) {
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        wire.input.reserve(self.next_read);
-        let read = ready!(poll_read_buf(Pin::new(&mut wire.stream), cx, &mut wire.input))?;
-        // Who fills what is offered has more to say.
-        if read >= self.next_read {
-            self.next_read = (self.next_read * 2).min(LARGEST_READ);
-        }
-        Poll::Ready(Ok(read > 0))
-    }
-
-    fn input(&self) -> &[u8] {
-        self.wire.as_ref().map_or(&[], |wire| &wire.input)
-    }
-
-    /// Up to `most` bytes of what is there already.
-    fn piece(&mut self, most: u64) -> Option<Bytes> {
-        let wire = self.wire.as_mut().filter(|wire| !wire.input.is_empty())?;
-        let length = wire.input.len().min(usize::try_from(most).unwrap_or(usize::MAX));
-        if length > SMALL_PIECE {
-            self.lent = true;
-            return Some(wire.input.split_to(length).freeze());
-        }
-        // A copy leaves the buffer to the next answer.
-        let piece = Bytes::copy_from_slice(&wire.input[..length]);
-        wire.input.advance(length);
-        Some(piece)
+        let over = self.decoder.is_done();
+        let mut wire = self.wire.take_if(|wire| over && wire.input.is_empty())?;
+        spare(&mut wire.input, self.next_read > FIRST_READ);
+        Some(wire)
     }
 
     /// The next piece, trailers, or the end.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame<Bytes>>, WireError>> {
         loop {
-            match self.part {
-                Part::Done => return Poll::Ready(Ok(None)),
-                Part::Length(left) | Part::Chunk(left) => {
-                    if let Some(piece) = self.piece(left) {
-                        let left = left - piece.len() as u64;
-                        self.part = match (self.part, left) {
-                            (Part::Length(_), 0) => Part::Done,
-                            (Part::Length(_), left) => Part::Length(left),
-                            (_, 0) => Part::ChunkEnd,
-                            (_, left) => Part::Chunk(left),
-                        };
-                        return Poll::Ready(Ok(Some(Frame::data(piece))));
-                    }
-                }
-                Part::UntilClose => {
-                    if let Some(piece) = self.piece(u64::MAX) {
-                        return Poll::Ready(Ok(Some(Frame::data(piece))));
-                    }
-                    if !ready!(self.poll_fill(cx))? {
-                        self.part = Part::Done;
-                        return Poll::Ready(Ok(None));
-                    }
-                    continue;
-                }
-                Part::ChunkLine | Part::ChunkEnd => {
-                    if let Some(part) = self.read_line()? {
-                        self.part = part;
-                        continue;
-                    }
-                }
-                Part::Trailers => {
-                    if let Some(trailers) = self.read_trailers()? {
-                        self.part = Part::Done;
-                        let frame = (!trailers.is_empty()).then(|| Frame::trailers(trailers));
-                        return Poll::Ready(Ok(frame));
-                    }
-                }
+            if self.decoder.is_done() {
+                return Poll::Ready(Ok(None));
             }
-            if !ready!(self.poll_fill(cx))? {
+            let Some(wire) = &mut self.wire else { return Poll::Ready(Err(WireError::Closed)) };
+            match self.decoder.next(&mut wire.input).map_err(WireError::Invalid)? {
+                Step::Frame(frame) => {
+                    self.lent |= frame.data_ref().is_some_and(|piece| piece.len() > SMALL_PIECE);
+                    return Poll::Ready(Ok(Some(frame)));
+                }
+                Step::End => return Poll::Ready(Ok(None)),
+                Step::More => {}
+            }
+            // Whoever has it writes it out first, while it is in the processor's cache, and the buffer is free for the next read.
+            let is_large = self.next_read > FIRST_READ;
+            if std::mem::take(&mut self.lent) {
+                spare(&mut wire.input, is_large);
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if is_large
+                && wire.input.is_empty()
+                && let Some(spare) = SPARE.take()
+            {
+                wire.input = spare;
+            }
+            wire.input.reserve(self.next_read);
+            let Poll::Ready(read) = poll_read_buf(Pin::new(&mut wire.stream), cx, &mut wire.input)? else {
+                spare(&mut wire.input, is_large);
+                return Poll::Pending;
+            };
+            // Who fills what is offered has more to say.
+            if read >= self.next_read {
+                self.next_read = (self.next_read * 2).min(LARGEST_READ);
+            }
+            if read == 0 && !self.decoder.close() {
                 return Poll::Ready(Err(WireError::Closed));
             }
         }
     }
-
-    /// What follows the line that comes next, if all of it is there: the one before a chunk, or the empty one after it.
-    fn read_line(&mut self) -> Result<Option<Part>, WireError> {
-        let input = self.input();
-        let Some(end) = input.iter().position(|byte| *byte == b'\n') else {
-            let too_long = input.len() > MAX_CHUNK_LINE;
-            return if too_long { Err(WireError::Invalid("a chunk's size is too long")) } else { Ok(None) };
-        };
-        let Some(line) = input[..end].strip_suffix(b"\r") else {
-            return Err(WireError::Invalid("a line of its chunks ends wrongly"));
-        };
-        let part = match (self.part, line) {
-            (Part::ChunkEnd, b"") => Part::ChunkLine,
-            (Part::ChunkEnd, _) => return Err(WireError::Invalid("a chunk is longer than it says")),
-            (_, line) => match chunk_size(line)? {
-                0 => Part::Trailers,
-                size => Part::Chunk(size),
-            },
-        };
-        self.advance(end + 1);
-        Ok(Some(part))
-    }
-
-    fn read_trailers(&mut self) -> Result<Option<HeaderMap>, WireError> {
-        let input = self.input();
-        if input.starts_with(b"\r\n") {
-            self.advance(2);
-            return Ok(Some(HeaderMap::new()));
-        }
-        let Some(end) = input.windows(4).position(|four| four == b"\r\n\r\n") else {
-            let too_long = input.len() > MAX_TRAILERS;
-            return if too_long { Err(WireError::Invalid("its trailers are too long")) } else { Ok(None) };
-        };
-        let Some(wire) = &mut self.wire else { return Err(WireError::Closed) };
-        let text = wire.input.split_to(end + 4).freeze();
-        let mut fields = [httparse::EMPTY_HEADER; MAX_TRAILER_FIELDS];
-        match httparse::parse_headers(&text, &mut fields) {
-            Ok(httparse::Status::Complete((_, fields))) => parse_fields(&text, fields).map(Some),
-            _ => Err(WireError::Invalid("its trailers cannot be parsed")),
-        }
-    }
-
-    fn advance(&mut self, bytes: usize) {
-        if let Some(wire) = &mut self.wire {
-            wire.input.advance(bytes);
-        }
-    }
 }
 
-/// The size in the line before a chunk; what its extensions say is for nobody (RFC 9112, section 7.1.1).
-fn chunk_size(line: &[u8]) -> Result<u64, WireError> {
-    let size = line.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii_end();
-    let digits = !size.is_empty() && size.len() <= 16 && size.iter().all(u8::is_ascii_hexdigit);
-    let text = std::str::from_utf8(size).ok().filter(|_| digits);
-    text.and_then(|text| u64::from_str_radix(text, 16).ok()).ok_or(WireError::Invalid("a chunk's size is no number"))
+/// Leaves the buffer of a large body, of which all was taken, to whoever reads next.
+fn spare(input: &mut BytesMut, is_large: bool) {
+    if is_large && input.is_empty() {
+        SPARE.set(Some(std::mem::take(input)));
+    }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Body for WireBody<S> {
@@ -223,15 +118,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Body for WireBody<S> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.part == Part::Done
+        self.decoder.is_done()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self.part {
-            Part::Done => SizeHint::with_exact(0),
-            Part::Length(left) => SizeHint::with_exact(left),
-            _ => SizeHint::default(),
-        }
+        self.decoder.size_hint()
     }
 }
 
@@ -239,7 +130,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Body for WireBody<S> {
 mod tests {
     use std::time::Duration;
 
-    use http::Method;
+    use http::{HeaderMap, Method};
     use http_body_util::BodyExt as _;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
     use tokio::time::Instant;
@@ -267,7 +158,7 @@ mod tests {
             }
         });
         let mut wire = Box::new(Wire::new(near));
-        let head = Head { method, target: "/v1/info".into(), fields: Fields::new() };
+        let head = Head { method, target: "/v1/info".into(), fields: Fields::new().into() };
         let head = wire.exchange(&head, RequestBody::nothing(), (Instant::now(), Duration::from_secs(60))).await?;
         let mut body = WireBody::new(wire, head.framing);
         let collected = (&mut body).collect().await?;
@@ -343,7 +234,7 @@ mod tests {
         let answer = "HTTP/1.1 200 OK\r\nConnection: X-Hop\r\nKeep-Alive: timeout=5\r\nX-Hop: 1\r\nX-Kept: 1\r\n\
             Content-Length: 0\r\n\r\n";
         far.write_all(answer.as_bytes()).await.unwrap();
-        let head = Head { method: Method::GET, target: "/v1/info".into(), fields: Fields::new() };
+        let head = Head { method: Method::GET, target: "/v1/info".into(), fields: Fields::new().into() };
         let patience = (Instant::now(), Duration::from_secs(60));
         let head = Wire::new(near).exchange(&head, RequestBody::nothing(), patience).await.unwrap();
         let mut names: Vec<_> = head.headers.keys().map(http::HeaderName::as_str).collect();

@@ -1,11 +1,12 @@
 //! What the span of a request says, by OpenTelemetry's conventions for HTTP servers and a few names of Warren's. Never a
 //! statement, a query string, or what in a path is a secret: the slug of a poll, the id of a segment or of a login.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
-use http::{Method, Request, Version, header::USER_AGENT};
+use http::{Method, Version, header::USER_AGENT};
 
 use super::{
+    client::ClientRequest,
     endpoint::{Endpoint, Kind},
     outside::Arrival,
 };
@@ -18,15 +19,15 @@ use crate::{
 const MAX_AGENT: usize = 256;
 
 /// Begins the span of a request, if it is sampled; its headers then say where in the trace it is.
-pub(super) fn begin<B>(
+pub(super) fn begin(
     traces: &Traces,
-    request: &mut Request<B>,
+    request: &mut ClientRequest,
     endpoint: &Endpoint<'_>,
     kind: Kind,
     arrival: &Arrival,
 ) -> Option<Box<Span>> {
-    let mut span = Box::new(traces.begin(request.headers_mut())?);
-    let method = method_of(request.method());
+    let mut span = Box::new(traces.begin(Arc::make_mut(&mut request.headers))?);
+    let method = method_of(&request.method);
     let route = route(endpoint);
     span.call(match (method, route) {
         (None, _) => "HTTP".to_owned(),
@@ -39,12 +40,12 @@ pub(super) fn begin<B>(
         span.text("url.path", path(route, endpoint));
     }
     span.text("url.scheme", if arrival.secure { "https" } else { "http" });
-    if let Some(version) = version_of(request.version()) {
+    if let Some(version) = version_of(request.version) {
         span.text("network.protocol.version", version);
     }
     span.text("network.peer.address", arrival.peer.ip().to_canonical().to_string());
     span.number("network.peer.port", arrival.peer.port());
-    if let Some(agent) = request.headers().get(USER_AGENT).and_then(|agent| agent.to_str().ok()) {
+    if let Some(agent) = request.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()) {
         span.text("user_agent.original", agent.chars().take(MAX_AGENT).collect::<String>());
     }
     span.text("warren.kind", kind.as_str());

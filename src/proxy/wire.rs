@@ -12,10 +12,7 @@ use std::{
 };
 
 use bytes::{Buf as _, Bytes, BytesMut};
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
-    header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING},
-};
+use http::{HeaderMap, Method, StatusCode};
 use http_body::Body as _;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -23,7 +20,13 @@ use tokio::{
 };
 use tokio_util::io::poll_read_buf;
 
-use super::{body::RequestBody, deadline::Deadline, error::Cause, exchange::Head, headers};
+use super::{
+    body::RequestBody,
+    deadline::Deadline,
+    error::Cause,
+    exchange::Head,
+    framing::{Framing, Said, end_of_head, parse_field},
+};
 
 /// The largest head of an answer.
 const MAX_HEAD: usize = 512 * 1024;
@@ -33,9 +36,6 @@ const MAX_HEADERS: usize = 512;
 
 /// The size of the first read of an answer: head and a small page. Thousands of polls wait with such a buffer each.
 const FIRST_READ: usize = 2 * 1024;
-
-/// The room for fields that most requests of clients need.
-const FIELDS_OF_REQUEST: usize = 16;
 
 /// How much of a body is gathered before it is written.
 const MANY_BYTES: usize = 64 * 1024;
@@ -58,15 +58,6 @@ pub(super) struct AnswerHead {
     pub framing: Framing,
     /// Whether the connection can be used again after the body.
     pub keeps: bool,
-}
-
-/// How the end of a body is known (RFC 9112, section 6.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Framing {
-    Nothing,
-    Length(u64),
-    Chunked,
-    UntilClose,
 }
 
 /// Why there is no answer, or no end of it.
@@ -210,7 +201,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     fn poll_head(&mut self, cx: &mut Context<'_>, method: &Method) -> Poll<Result<AnswerHead, WireError>> {
         let mut searched = 0;
         loop {
-            if let Some(end) = end_of_head(&self.input, searched) {
+            if let Some(end) = end_of_head(&self.input, searched).map_err(WireError::Invalid)? {
                 // A copy of some hundred bytes leaves the buffer to the next answer.
                 let head = Bytes::copy_from_slice(&self.input[..end]);
                 self.input.advance(end);
@@ -225,7 +216,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             if self.input.len() >= MAX_HEAD {
                 return Poll::Ready(Err(WireError::Invalid("its head is too large")));
             }
-            searched = self.input.len().saturating_sub(3);
+            searched = self.input.len();
             self.input.reserve(FIRST_READ);
             if ready!(poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input))? == 0 {
                 return Poll::Ready(Err(WireError::Closed));
@@ -267,12 +258,6 @@ fn write_data(output: &mut BytesMut, data: &[u8], chunked: bool) {
     }
 }
 
-/// The length of the head that `input` begins with, if all of it is there; up to `searched` its end was not.
-fn end_of_head(input: &[u8], searched: usize) -> Option<usize> {
-    let mut ends = memchr::memchr_iter(b'\n', &input[searched..]).map(|at| searched + at + 1);
-    ends.find(|end| input[..*end].ends_with(b"\r\n\r\n"))
-}
-
 fn parse_head(head: &Bytes, method: &Method) -> Result<AnswerHead, WireError> {
     let mut fields = [const { MaybeUninit::uninit() }; MAX_HEADERS];
     let mut parsed = httparse::Response::new(&mut []);
@@ -287,10 +272,9 @@ fn parse_head(head: &Bytes, method: &Method) -> Result<AnswerHead, WireError> {
         return Err(WireError::Invalid("it switches protocols"));
     }
     let mut said = Said::default();
-    // hyper keeps the map for the next request of the connection, which has more fields.
-    let mut headers = HeaderMap::with_capacity(parsed.headers.len().max(FIELDS_OF_REQUEST));
+    let mut headers = HeaderMap::with_capacity(parsed.headers.len());
     for field in &*parsed.headers {
-        let (name, value) = parse_field(head, field)?;
+        let (name, value) = parse_field(head, field).map_err(WireError::Invalid)?;
         if said.passes(&name, &value) {
             headers.append(name, value);
         }
@@ -298,84 +282,7 @@ fn parse_head(head: &Bytes, method: &Method) -> Result<AnswerHead, WireError> {
     for name in &said.named {
         headers.remove(name);
     }
-    let framing = said.framing(method, status)?;
+    let framing = said.of_answer(method, status).map_err(WireError::Invalid)?;
     let keeps = version == 1 && !said.closes && framing != Framing::UntilClose;
     Ok(AnswerHead { status, headers, framing, keeps })
-}
-
-/// The fields as a map; their values stay where they are, in `head`.
-pub(super) fn parse_fields(head: &Bytes, fields: &[httparse::Header<'_>]) -> Result<HeaderMap, WireError> {
-    let mut headers = HeaderMap::with_capacity(fields.len());
-    for field in fields {
-        let (name, value) = parse_field(head, field)?;
-        headers.append(name, value);
-    }
-    Ok(headers)
-}
-
-fn parse_field(head: &Bytes, field: &httparse::Header<'_>) -> Result<(HeaderName, HeaderValue), WireError> {
-    let name = HeaderName::from_bytes(field.name.as_bytes());
-    let value = HeaderValue::from_maybe_shared(head.slice_ref(field.value));
-    match (name, value) {
-        (Ok(name), Ok(value)) => Ok((name, value)),
-        _ => Err(WireError::Invalid("a field is not valid")),
-    }
-}
-
-/// What the head of an answer says of its connection and its body.
-#[derive(Debug, Default)]
-struct Said {
-    length: Option<HeaderValue>,
-    /// It has a body in chunks.
-    chunked: bool,
-    /// Why nobody knows where its body ends.
-    fault: Option<&'static str>,
-    closes: bool,
-    /// The fields that are for this connection alone, since `Connection` names them.
-    named: Vec<HeaderName>,
-}
-
-impl Said {
-    /// Takes in a field; returns whether it is for whoever gets the answer, and not for this connection alone.
-    fn passes(&mut self, name: &HeaderName, value: &HeaderValue) -> bool {
-        if *name == CONTENT_LENGTH {
-            if self.length.as_ref().is_some_and(|length| length != value) {
-                self.fault = Some("its lengths differ");
-            }
-            self.length = Some(value.clone());
-        } else if *name == TRANSFER_ENCODING {
-            if self.chunked || !value.as_bytes().eq_ignore_ascii_case(b"chunked") {
-                self.fault = Some("its framing is ambiguous");
-            }
-            self.chunked = true;
-        } else if *name == CONNECTION {
-            for word in headers::words(value) {
-                self.closes |= word.eq_ignore_ascii_case("close");
-                self.named.extend(word.parse::<HeaderName>());
-            }
-        }
-        !headers::is_of_connection(name)
-    }
-
-    fn framing(&self, method: &Method, status: StatusCode) -> Result<Framing, WireError> {
-        if method == Method::HEAD
-            || status.is_informational()
-            || status == StatusCode::NO_CONTENT
-            || status == StatusCode::NOT_MODIFIED
-        {
-            return Ok(Framing::Nothing);
-        }
-        if let Some(fault) = self.fault {
-            return Err(WireError::Invalid(fault));
-        }
-        let length = match (&self.length, self.chunked) {
-            (None, true) => return Ok(Framing::Chunked),
-            (None, false) => return Ok(Framing::UntilClose),
-            (Some(_), true) => return Err(WireError::Invalid("its framing is ambiguous")),
-            (Some(length), false) => length,
-        };
-        let digits = length.as_bytes().iter().all(u8::is_ascii_digit);
-        let number = length.to_str().ok().filter(|_| digits).and_then(|length| length.parse().ok());
-        number.map(Framing::Length).ok_or(WireError::Invalid("its length is no number"))
-    }
 }
