@@ -42,15 +42,25 @@ impl Fields {
     /// As who reads them will see them.
     #[cfg(any(test, fuzzing))]
     pub(super) fn to_map(&self) -> HeaderMap {
-        let text = std::str::from_utf8(&self.0).expect("tests write text");
-        let line = |line: &str| {
-            let (name, value) = line.split_once(": ").expect("a field");
-            (name.parse::<HeaderName>().expect("a name"), value.parse::<HeaderValue>().expect("a value"))
-        };
         let mut headers = HeaderMap::new();
-        for (name, value) in text.split_terminator("\r\n").map(line) {
-            headers.append(name, value);
+        for line in self.0.split(|byte| *byte == b'\n').filter_map(|line| line.strip_suffix(b"\r")) {
+            let colon = line.iter().position(|byte| *byte == b':').expect("a field");
+            let (name, value) = (&line[..colon], &line[colon + 2..]);
+            let name = HeaderName::from_bytes(name).expect("a name");
+            headers.append(name, HeaderValue::from_bytes(value).expect("a value"));
         }
         headers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_as_it_was_whatever_its_bytes() {
+        let value = HeaderValue::from_bytes(b"a\x84\xff: b ").expect("a value");
+        let said = HeaderMap::from_iter([(HeaderName::from_static("x-a"), value)]);
+        assert_eq!(Fields::of(&said).to_map(), said);
     }
 }

@@ -1,7 +1,7 @@
 //! A client's connection of HTTP/1.1: requests are read, handed over and answered, one after the other, all in one task.
 //!
 //! hyper's server is not used for it: it makes a map of the fields of each request, and of each poll of a query they are the
-//! same; reading them once makes a small page a tenth cheaper (docs/performance.md). What comes is read strictly, by
+//! same; reading them once makes a small page some 5 % cheaper (docs/performance.md). What comes is read strictly, by
 //! httparse, and what is in doubt is answered 400 and ends the connection.
 
 mod head;
