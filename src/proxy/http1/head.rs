@@ -98,6 +98,9 @@ impl Reader {
             let begins = httparse::Request::new(&mut []).parse(input).is_ok();
             return if begins { self.more(input) } else { Err(Refusal::Invalid("its first line cannot be parsed")) };
         };
+        if !input[..line].ends_with(b"\r\n") {
+            return Err(Refusal::Invalid("a line does not end with CRLF"));
+        }
         let known = self.known.as_ref().filter(|known| input[line..].starts_with(&known.text)).cloned();
         let end = match &known {
             Some(known) => line + known.text.len(),
@@ -136,7 +139,7 @@ impl Reader {
 
 fn parse_line(line: &[u8]) -> Result<(Method, Uri, Version), Refusal> {
     let mut parsed = httparse::Request::new(&mut []);
-    if !line.ends_with(b"\r\n") || parsed.parse(line).is_err() {
+    if parsed.parse(line).is_err() {
         return Err(Refusal::Invalid("its first line cannot be parsed"));
     }
     let (Some(method), Some(target), Some(version)) = (parsed.method, parsed.path, parsed.version) else {
