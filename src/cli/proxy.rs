@@ -88,7 +88,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "SIZE", default_value = "256KiB", value_parser = parse_header_size)]
     max_header_bytes: u32,
     /// The most headers of a request; one with more gets 431. A JDBC client sends one per session property and prepared
-    /// statement; each that is allowed costs a little of every request.
+    /// statement.
     #[arg(long, value_name = "N", default_value_t = 500, value_parser = clap::value_parser!(u16).range(100..=4000))]
     max_headers: u16,
     /// How long connections are still accepted after SIGTERM, so that load balancers notice.

@@ -89,6 +89,9 @@ pub enum Error {
     /// The client's own request ended before its time.
     #[error("the client broke off its request")]
     ClientGone,
+    /// The client sends nothing more of its request, or takes too long for all of it.
+    #[error("the client's request did not come in time")]
+    ClientLate,
     /// An event without a token of one of the table's clusters.
     #[error("the event bears no token of a cluster")]
     NoToken,
@@ -117,6 +120,7 @@ impl Error {
             | Self::BadEvent(_)
             | Self::EventCompressed
             | Self::ClientGone => StatusCode::BAD_REQUEST,
+            Self::ClientLate => StatusCode::REQUEST_TIMEOUT,
             Self::NoToken => StatusCode::UNAUTHORIZED,
             Self::EventTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NotFound | Self::NoCluster => StatusCode::NOT_FOUND,
@@ -146,7 +150,7 @@ impl Error {
             | Self::EventTooLarge
             | Self::BadEvent(_)
             | Self::EventCompressed => Outcome::Refused,
-            Self::ClientGone => Outcome::ClientGone,
+            Self::ClientGone | Self::ClientLate => Outcome::ClientGone,
             _ => Outcome::Unavailable,
         }
     }
@@ -172,6 +176,7 @@ impl Error {
             Self::Broken { .. } => "the query's cluster broke the connection",
             Self::Timeout { .. } => "the query's cluster did not answer in time",
             Self::ClientGone => "the request broke off",
+            Self::ClientLate => "the request's body did not come in time",
             Self::NoToken => "Authorization must be the bearer token of a cluster of this gateway",
             Self::EventTooLarge => "an event has at most 8 MiB",
             Self::BadEvent(InvalidEvent::NotAnEvent) => "the body is no event of Trino in JSON",
@@ -216,7 +221,7 @@ impl Error {
         *response.status_mut() = self.status();
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         if let Self::Ambiguous(_) = self {
-            // Where its body ends is in doubt, too.
+            // Who sends such a request may send more that is not what it seems.
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         if let Self::NoToken = self {

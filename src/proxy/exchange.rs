@@ -8,6 +8,7 @@ use super::{
     Error,
     backend::Backend,
     body::RequestBody,
+    client,
     fields::Fields,
     pool::{Failure, PooledBody},
     shard::Shard,
@@ -30,8 +31,8 @@ pub(super) type Exchanged = Response<PooledBody>;
 /// body passed. A refused connection takes the cluster out at once.
 ///
 /// # Errors
-/// [`Error::Unreachable`] when nothing was sent; [`Error::Broken`], [`Error::Timeout`] or [`Error::ClientGone`] after
-/// that.
+/// [`Error::Unreachable`] when nothing was sent; [`Error::Broken`], [`Error::Timeout`], [`Error::ClientGone`] or
+/// [`Error::ClientLate`] after that.
 pub(super) async fn exchange(
     backend: &Backend,
     shard: Shard,
@@ -44,7 +45,7 @@ pub(super) async fn exchange(
     match pool.send(shard, head, body, timeout).await {
         Ok(answer) => Ok(answer),
         Err(Failure::Broken(WireError::Late)) => Err(Error::Timeout { cluster: backend.name.clone() }),
-        Err(Failure::Broken(WireError::Body(_))) => Err(Error::ClientGone),
+        Err(Failure::Broken(WireError::Body(cause))) => Err(client::fault(&cause)),
         Err(Failure::Broken(error)) => Err(Error::Broken { cluster: backend.name.clone(), source: error.into() }),
         Err(Failure::Connect(error)) => {
             let error = unreachable(error);

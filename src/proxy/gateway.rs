@@ -207,6 +207,7 @@ impl Gateway {
             endpoint => endpoint,
         };
         let (kind, is_head) = (kind_of(&endpoint, &request.method), request.method == Method::HEAD);
+        let own = |body, observation| ResponseBody::own(if is_head { Full::default() } else { body }, observation);
         let mut observation = Observation::begin(self.observer.clone(), &request, kind);
         observation.trace(&mut request, &endpoint, arrival);
         let answered = match (ambiguous, &fleet) {
@@ -225,12 +226,12 @@ impl Gateway {
             Ok(Answered::Coordinator(exchanged, outside)) => pass_on(exchanged, &outside, is_head, observation),
             Ok(Answered::Itself(response)) => {
                 observation.answered(response.status());
-                response.map(|body| ResponseBody::own(body, observation))
+                response.map(|body| own(body, observation))
             }
             Err(error) => {
                 observation.failed(&error);
                 let response = error.to_response(&observation.id());
-                response.map(|body| ResponseBody::own(body, observation))
+                response.map(|body| own(body, observation))
             }
         }
     }
@@ -239,7 +240,7 @@ impl Gateway {
         &self,
         fleet: &Fleet,
         (uri, endpoint, path): (&Uri, Endpoint<'_>, &str),
-        request: ClientRequest,
+        mut request: ClientRequest,
         arrival: &Arrival,
         observation: &mut Observation,
     ) -> Result<(Exchanged, Arc<Outside>), Error> {
@@ -247,6 +248,7 @@ impl Gateway {
             return Err(Error::NotFound);
         }
         let settings = self.settings.load_full();
+        request.body.set_patience(settings.body_timeout);
         let mut ask = Ask::new(&settings, fleet, arrival, (uri, &request.headers), observation)?;
         ask.observation.came_from(ask.client, ask.outside.host());
         let exchanged = match endpoint {

@@ -10,7 +10,11 @@ use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
-use super::{Error, client::ClientBody, error::Cause};
+use super::{
+    Error,
+    client::{self, ClientBody},
+    error::Cause,
+};
 
 /// A client's body that can be sent again from its beginning, for as long as no more than the bound of it has passed.
 #[derive(Debug)]
@@ -56,7 +60,7 @@ impl Kept {
     /// Reads what the client sends up to its end; none if that is over the limit. What was read is sent all the same.
     ///
     /// # Errors
-    /// When the client breaks off.
+    /// When the client breaks off, or sends no more.
     pub(super) async fn read(&self) -> Result<Option<Bytes>, Error> {
         std::future::poll_fn(|cx| lock(&self.state).poll_read(cx)).await
     }
@@ -90,7 +94,7 @@ impl State {
         while !self.ended && !self.over {
             match std::task::ready!(Pin::new(&mut self.client).poll_frame(cx)) {
                 None => self.ended = true,
-                Some(Err(_)) => return Poll::Ready(Err(Error::ClientGone)),
+                Some(Err(cause)) => return Poll::Ready(Err(client::fault(&cause))),
                 Some(Ok(frame)) => {
                     if let Some(data) = frame.data_ref() {
                         self.over = self.text.len() + data.len() > self.limit;

@@ -8,8 +8,9 @@ use std::{
 };
 
 use bytes::BytesMut;
+use prometheus_client::metrics::gauge::Gauge;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     task::JoinSet,
     time::Instant,
@@ -90,7 +91,7 @@ async fn connection(context: Arc<Context>, stream: TcpStream, peer: SocketAddr) 
     // Answers are short and awaited: waiting for more to send would only delay them.
     let _ = stream.set_nodelay(true);
     let meters = &context.gateway.observer.meters;
-    meters.connections.inc();
+    let _counted = Counted::new(&meters.connections);
     let tls = tls_of(&context, &stream).await;
     let arrival = Arrival {
         shard: context.shard,
@@ -122,7 +123,22 @@ async fn connection(context: Arc<Context>, stream: TcpStream, peer: SocketAddr) 
     if let Err(error) = ended {
         tracing::debug!(%peer, error, "a client's connection broke");
     }
-    meters.connections.dec();
+}
+
+/// A connection that is counted for as long as it is there, however it ends.
+struct Counted<'a>(&'a Gauge);
+
+impl<'a> Counted<'a> {
+    fn new(gauge: &'a Gauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 /// What the connection is secured by. At a door for events who begins with plain HTTP goes on so; one that begins with nothing is
@@ -156,10 +172,14 @@ where
     let settings = context.gateway.settings.load_full();
     let mut input = BytesMut::new();
     let begins = tokio::time::timeout(settings.header_timeout, http2::begins(&mut stream, &mut input));
-    let is_http2 = tokio::select! {
+    let begun = tokio::select! {
         biased;
-        begins = begins => begins.map_err(|_| "no request came in time")?.map_err(|error| error.to_string())?,
-        () = context.closing.cancelled() => return Ok(()),
+        begun = begins => begun.ok().transpose().map_err(|error| error.to_string())?,
+        () = context.closing.cancelled() => None,
+    };
+    let Some(is_http2) = begun else {
+        // No request came, or none is to come any more.
+        return stream.shutdown().await.map_err(|error| error.to_string());
     };
     let (gateway, arrival) = (context.gateway.clone(), Arc::new(arrival));
     let handle = move |request| {

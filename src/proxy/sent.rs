@@ -1,7 +1,10 @@
 //! The fields of a connection's last request as its coordinator got them. All polls of a query have the same, so that they
 //! are worked out once.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::{
+    ptr,
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
 
 use http::{HeaderMap, HeaderValue};
 
@@ -16,9 +19,10 @@ pub(super) struct Sent(Mutex<Option<Last>>);
 
 #[derive(Debug)]
 struct Last {
-    /// The client's, shared with the connection for as long as its requests say the same.
-    headers: Arc<HeaderMap>,
-    /// Not kept alive: it may have left the table.
+    /// The client's, for as long as the connection remembers them: what is large it does not. No other can have their address
+    /// while this points there, nor that of the backend.
+    headers: Weak<HeaderMap>,
+    /// It may have left the table.
     backend: Weak<Backend>,
     rewritten: bool,
     outside: Arc<Outside>,
@@ -42,7 +46,7 @@ impl Sent {
         let rewritten = backend.is_rewritten();
         let fields = Arc::new(headers::to_coordinator(headers, backend, outside, forwarded_for));
         *last = (fields.as_bytes().len() <= MAX_BYTES).then(|| Last {
-            headers: headers.clone(),
+            headers: Arc::downgrade(headers),
             backend: Arc::downgrade(backend),
             rewritten,
             outside: outside.clone(),
@@ -61,8 +65,8 @@ impl Last {
         outside: &Arc<Outside>,
         forwarded_for: &HeaderValue,
     ) -> bool {
-        Arc::ptr_eq(&self.headers, headers)
-            && std::ptr::eq(self.backend.as_ptr(), Arc::as_ptr(backend))
+        ptr::eq(self.headers.as_ptr(), Arc::as_ptr(headers))
+            && ptr::eq(self.backend.as_ptr(), Arc::as_ptr(backend))
             && self.rewritten == backend.is_rewritten()
             && (Arc::ptr_eq(&self.outside, outside) || self.outside == *outside)
             && self.forwarded_for == *forwarded_for

@@ -18,7 +18,7 @@ pub struct Settings {
     /// The most bytes of a request's headers; JDBC clients send one line per session property and prepared statement.
     /// Never under 8 KiB.
     pub max_header_bytes: u32,
-    /// The most headers of one request. Each costs some bytes of each request, whether it is there or not.
+    /// The most headers of one request.
     pub max_headers: usize,
     /// How long a client may take to send the head of a request, and how long an HTTP/1.1 connection may idle.
     pub header_timeout: Duration,
@@ -35,7 +35,7 @@ pub struct Settings {
     pub poll_tries: u32,
     /// How long after its arrival such a poll is given up.
     pub poll_patience: Duration,
-    /// The longest that a client may take to send the whole body of a request.
+    /// The longest that a client may take to send the whole body of a request; within it nothing may come for 30 s.
     pub body_timeout: Duration,
     /// How long a client may take none of an answer that is there for it.
     pub write_timeout: Duration,

@@ -63,7 +63,7 @@ async fn decide(ask: &mut Ask<'_>, headers: &mut HeaderMap, text: &Kept) -> Resu
         return Ok(router.route(draw));
     }
     let reads = router.reads_sql() || external.is_some();
-    let statement = if reads { read(ask, text).await? } else { Statement::Unread(Unread::NotAsked) };
+    let statement = if reads { read(text).await? } else { Statement::Unread(Unread::NotAsked) };
     let facts = router.facts(headers, origin(ask, headers), statement);
     let Decision { rule, outcome, faults } = router.decide(&facts, draw);
     for fault in faults {
@@ -118,9 +118,8 @@ fn origin(ask: &Ask<'_>, headers: &HeaderMap) -> Origin {
 }
 
 /// The statement, for rules that look at it.
-async fn read(ask: &Ask<'_>, text: &Kept) -> Result<Statement, Error> {
-    let whole = tokio::time::timeout(ask.settings.body_timeout, text.read());
-    match whole.await.map_err(|_| Error::ClientGone)?? {
+async fn read(text: &Kept) -> Result<Statement, Error> {
+    match text.read().await? {
         None => Ok(Statement::Unread(Unread::TooLarge)),
         Some(bytes) => Ok(match String::from_utf8(bytes.into()) {
             Ok(text) => Statement::Text(text),
@@ -163,7 +162,7 @@ async fn send(ask: &mut Ask<'_>, query: NewQuery) -> Result<Exchanged, Error> {
             // It cannot be sent to anyone else: the client shall see what this one said.
             Ok(taken) if !text.is_whole() => return Ok(taken),
             Ok(refused) => Error::Unavailable { cluster: backend.name.clone(), status: refused.status() },
-            Err(Error::ClientGone) => return Err(Error::ClientGone),
+            Err(error @ (Error::ClientGone | Error::ClientLate)) => return Err(error),
             Err(error) => error,
         };
         // A pooled connection may have been closed while it idled: that alone shall not fail a group of one cluster.

@@ -82,6 +82,8 @@ struct Writing {
     left: Option<u64>,
     /// The body was taken to its end; what is left is in the output.
     taken: bool,
+    /// All that is there of the body was sent. Its client has a deadline of its own.
+    waits: bool,
     /// How long the answer may take after the last piece of the body.
     patience: Duration,
 }
@@ -97,8 +99,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         self.input.is_empty() && poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input).is_pending()
     }
 
-    /// Sends a request and reads the head of its answer, at most for `patience` after `now`, or after the last piece of the body. An
-    /// answer may come before all of the body is sent; the rest is then kept, and the connection is not used again.
+    /// Sends a request and reads the head of its answer, at most for `patience` after `now`, or after the last piece of the body; it is
+    /// not counted how long the body waits for its client. An answer may come before all of the body is sent; the rest is then
+    /// kept, and the connection is not used again.
     ///
     /// # Errors
     /// When the connection breaks, what comes is no HTTP, it comes too late, or the body itself fails.
@@ -111,7 +114,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         let left = write_head(&mut self.output, head, &body);
         let taken = body.is_nothing();
         self.deadline.set(now + patience);
-        let mut writing = Some(Writing { body, left, taken, patience });
+        let mut writing = Some(Writing { body, left, taken, waits: false, patience });
         let mut broke = None;
         std::future::poll_fn(|cx| {
             if let Some(request) = &mut writing {
@@ -127,6 +130,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             match self.poll_head(cx, &head.method) {
                 Poll::Ready(Ok(answer)) => Poll::Ready(Ok(AnswerHead { keeps: answer.keeps && whole, ..answer })),
                 Poll::Ready(Err(error)) => Poll::Ready(Err(broke.take().unwrap_or(error))),
+                Poll::Pending if writing.as_ref().is_some_and(|request| request.waits) => Poll::Pending,
                 Poll::Pending => self.deadline.poll_over(cx).map(|()| Err(WireError::Late)),
             }
         })
@@ -134,6 +138,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>, request: &mut Writing) -> Poll<Result<(), WireError>> {
+        request.waits = false;
         loop {
             // A statement is most often there with its head, and goes out with it in one write.
             let waits = loop {
@@ -147,6 +152,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             };
             // The last byte waits for the end, since a body that is longer than it said makes no request.
             if waits && request.left == Some(0) {
+                request.waits = true;
                 return Poll::Pending;
             }
             while !self.output.is_empty() {
@@ -161,6 +167,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                 return Poll::Ready(Ok(()));
             }
             if waits {
+                request.waits = true;
                 return Poll::Pending;
             }
         }

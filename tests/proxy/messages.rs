@@ -222,6 +222,11 @@ async fn the_answer_to_a_head_keeps_its_length_and_has_no_body() {
     let gateway = Gateway::before(&[("blue", &blue.url())]).await;
     let answer = gateway.raw(&format!("HEAD {POLL} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")).await;
     assert!(answer.contains("content-length: 3\r\n") && answer.ends_with("\r\n\r\n"), "{answer}");
+    // One that the gateway gives itself was given, though there is nothing of it to read.
+    let answer = gateway.raw("HEAD /nope HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 404 ") && answer.ends_with("\r\n\r\n"), "{answer}");
+    let refused = "warren_proxy_requests_total{kind=\"other\",outcome=\"refused\"}";
+    gateway.until("it is counted as refused", || gateway.metric(refused) == 1).await;
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Rounds of the same load on each contestant in turn, so that what disturbs the machine disturbs all of them.
 
+use std::time::Duration;
+
 use crate::{
     client::{self, Client},
     contestant::{self, Contestant, Kind, Stable},
@@ -63,7 +65,7 @@ pub async fn race(stable: &Stable, kinds: &[Kind], load: &Load, rounds: usize) -
 /// Checks that a query's pages pass byte for byte: only their URIs may differ from what the coordinator sends itself.
 async fn unchanged(contestant: &Contestant, stable: &Stable, script: &Script) -> Result<(), Error> {
     // Holding polls and repeating rows would only take time here.
-    let script = Script { pages: script.pages.min(8), hold: std::time::Duration::ZERO, ..*script };
+    let script = Script { pages: script.pages.min(8), hold: Duration::ZERO, ..*script };
     let failed = |error| Error::Query(contestant.kind, error);
     let mut through = Client::connect(contestant.address, 1 << 16).await.map_err(failed)?;
     let mut direct = Client::connect(stable.coordinator, 1 << 16).await.map_err(failed)?;
@@ -119,6 +121,20 @@ pub fn busy(round: &Round) -> f64 {
     round.cpu.as_secs_f64() / round.elapsed.as_secs_f64() * 100.0
 }
 
+/// What half of the round's requests took at most, in microseconds.
+pub fn p50(round: &Round) -> f64 {
+    latency(round.latencies.clone(), 500)
+}
+
+/// What 99 % of the round's requests took at most, in microseconds.
+pub fn p99(round: &Round) -> f64 {
+    latency(round.latencies.clone(), 990)
+}
+
+fn latency(mut samples: Vec<Duration>, thousandths: usize) -> f64 {
+    percentile(&mut samples, thousandths).map_or(f64::NAN, |latency| latency.as_secs_f64() * 1e6)
+}
+
 #[expect(clippy::cast_precision_loss, reason = "counts of one round are far below 2^52")]
 fn number(count: u64) -> f64 {
     count as f64
@@ -130,10 +146,10 @@ impl Track {
         median(self.rounds.iter().map(metric)).unwrap_or(f64::NAN)
     }
 
-    /// A percentile of all samples of all rounds, in microseconds.
+    /// A percentile of all samples of all rounds, in microseconds. One round in which something else had the core makes all of
+    /// it, so contestants are compared by their rounds (`ratio`).
     pub fn latency(&self, thousandths: usize) -> f64 {
-        let mut samples: Vec<_> = self.rounds.iter().flat_map(|round| round.latencies.iter().copied()).collect();
-        percentile(&mut samples, thousandths).map_or(f64::NAN, |latency| latency.as_secs_f64() * 1e6)
+        latency(self.rounds.iter().flat_map(|round| round.latencies.iter().copied()).collect(), thousandths)
     }
 
     /// How it compares to `other`: the median of the ratios of the rounds that ran one after the other.

@@ -7,7 +7,8 @@ use crate::{
     load::Load,
     memory::mebibytes,
     race::{
-        self, Metric, Track, busy, cpu_per_gigabyte, cpu_per_request, megabytes_per_second, queries_per_second, race,
+        self, Metric, Track, busy, cpu_per_gigabyte, cpu_per_request, megabytes_per_second, p50, p99,
+        queries_per_second, race,
     },
     report::{Aim, Bound, Row, Section},
     script::Script,
@@ -47,15 +48,16 @@ pub async fn small(stable: &Stable, effort: Effort) -> Result<Section, race::Err
         rows: vec![
             row("queries/s", &tracks, queries_per_second, 0),
             row("CPU per request, µs", &tracks, cpu_per_request, 1),
-            latencies("p50, µs", &tracks, 500),
-            latencies("p99, µs", &tracks, 990),
+            row("p50, µs", &tracks, p50, 0),
+            row("p99, µs", &tracks, p99, 0),
+            of_all("p99 of all rounds together, µs", &tracks, 990),
             row("its core busy, %", &tracks, busy, 0),
             memory("resident after it, MiB", &tracks),
         ],
         aims: vec![
             Aim::new("queries/s, to nginx's", warren.ratio(nginx, queries_per_second), Bound::AtLeast(1.0)),
             Aim::new("CPU per request, to nginx's", warren.ratio(nginx, cpu_per_request), Bound::AtMost(1.25)),
-            Aim::new("p99, to nginx's", warren.latency(990) / nginx.latency(990), Bound::AtMost(1.1)),
+            Aim::new("p99, to nginx's", warren.ratio(nginx, p99), Bound::AtMost(1.1)),
         ],
     })
 }
@@ -86,8 +88,8 @@ pub async fn large(stable: &Stable, effort: Effort, gzip: bool) -> Result<Sectio
         rows: vec![
             row("MB/s", &tracks, megabytes_per_second, 0),
             row("CPU per GB, ms", &tracks, cpu_per_gigabyte, 0),
-            latencies("p50 of a page, µs", &tracks, 500),
-            latencies("p99 of a page, µs", &tracks, 990),
+            row("p50 of a page, µs", &tracks, p50, 0),
+            row("p99 of a page, µs", &tracks, p99, 0),
             row("its core busy, %", &tracks, busy, 0),
             memory("resident after it, MiB", &tracks),
         ],
@@ -117,14 +119,14 @@ pub async fn polls(stable: &Stable, effort: Effort) -> Result<Section, race::Err
                Latency is what is left without that second."
                 .to_owned(),
         rows: vec![
-            latencies("p50, µs", &tracks, 500),
-            latencies("p99, µs", &tracks, 990),
+            row("p50, µs", &tracks, p50, 0),
+            row("p99, µs", &tracks, p99, 0),
             row("CPU per request, µs", &tracks, cpu_per_request, 1),
             peaks("resident at most, MiB", &tracks),
         ],
         aims: vec![
             Aim::new("resident at most, MiB", peak, Bound::AtMost(64.0)),
-            Aim::new("p99, to nginx's", warren.latency(990) / nginx.latency(990), Bound::AtMost(2.0)),
+            Aim::new("p99, to nginx's", warren.ratio(nginx, p99), Bound::AtMost(2.0)),
         ],
     })
 }
@@ -165,7 +167,7 @@ fn row(what: &'static str, tracks: &[Track], metric: Metric, digits: usize) -> R
     }
 }
 
-fn latencies(what: &'static str, tracks: &[Track], thousandths: usize) -> Row {
+fn of_all(what: &'static str, tracks: &[Track], thousandths: usize) -> Row {
     let values = tracks.iter().map(|track| (track.contestant.kind, track.latency(thousandths)));
     Row { what, values: values.collect(), rounds: BTreeMap::new(), digits: 0 }
 }

@@ -17,6 +17,12 @@ use super::super::{
 /// The longest target: what a `Uri` can hold.
 const MAX_TARGET: usize = u16::MAX as usize - 1;
 
+/// The longest first line: a target with what stands around it.
+const MAX_LINE: usize = MAX_TARGET + 64;
+
+/// Up to here it is seen whether a first line is one before it ends.
+const MAX_BEGIN: usize = 256;
+
 /// The most bytes of fields that are kept for the next request: idle connections shall not fill the memory.
 const MAX_KNOWN: usize = 8 * 1024;
 
@@ -94,9 +100,13 @@ impl Reader {
             self.searched = 0;
         }
         let Some(line) = memchr::memchr(b'\n', input).map(|at| at + 1) else {
-            // Who speaks another protocol shall not have to wait.
-            let begins = httparse::Request::new(&mut []).parse(input).is_ok();
-            return if begins { self.more(input) } else { Err(Refusal::Invalid("its first line cannot be parsed")) };
+            // Who speaks another protocol shall not have to wait. What comes byte by byte is not read again with each of them.
+            let begins = self.searched > MAX_BEGIN || httparse::Request::new(&mut []).parse(input).is_ok();
+            return match input.len() {
+                _ if !begins => Err(Refusal::Invalid("its first line cannot be parsed")),
+                MAX_LINE.. if self.max_bytes > MAX_LINE => Err(Refusal::LongTarget),
+                _ => self.more(input),
+            };
         };
         if !input[..line].ends_with(b"\r\n") {
             return Err(Refusal::Invalid("a line does not end with CRLF"));
@@ -277,7 +287,9 @@ mod tests {
         assert_eq!(refused(format!("GET / HTTP/1.1\r\n{}\r\n", "X: a\r\n".repeat(9))), large);
         assert_eq!(refused(format!("GET / HTTP/1.1\r\n{}\r\n", "X: a\r\n".repeat(8))), None);
         let long = format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(MAX_TARGET));
-        let refusal = taken(&mut Reader::new(1024 * 1024, 8), long).unwrap_err();
-        assert_eq!(refusal.status(), StatusCode::URI_TOO_LONG);
+        for head in [long, format!("GET /{}", "a".repeat(MAX_LINE))] {
+            let refusal = taken(&mut Reader::new(1024 * 1024, 8), head).unwrap_err();
+            assert_eq!(refusal.status(), StatusCode::URI_TOO_LONG);
+        }
     }
 }

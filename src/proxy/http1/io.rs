@@ -36,8 +36,11 @@ const MANY_BYTES: usize = 128 * 1024;
 /// How many large pieces are gathered, with what is between them.
 const MANY_PIECES: usize = 32;
 
+/// How much of a body that nobody wants is read after the answer to its request.
+const MAX_SKIPPED: usize = 64 * 1024;
+
 /// The largest buffer that a connection keeps for the next message.
-const MAX_KEPT: usize = 32 * 1024;
+const MAX_KEPT: usize = 8 * 1024;
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -46,11 +49,15 @@ const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 pub(super) struct Io<S> {
     pub stream: S,
     pub input: BytesMut,
+    /// The buffer of the input has grown. It does not tell itself: what was taken no longer counts.
+    is_large: bool,
     output: Output,
     /// The body of the request that is under way.
     body: Decoder,
     /// Its client waits to be told that it is wanted.
     expects: bool,
+    /// Nobody reads it any more.
+    is_unwanted: bool,
     /// Which request is under way.
     serial: u64,
 }
@@ -68,6 +75,8 @@ pub(super) fn lock<S>(io: &Shared<S>) -> MutexGuard<'_, Io<S>> {
 struct Output {
     pieces: VecDeque<Bytes>,
     text: BytesMut,
+    /// The buffer of the text has grown.
+    is_large: bool,
     /// The stream holds something back: TLS does, if the other end takes nothing.
     is_held: bool,
 }
@@ -76,26 +85,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
     /// A connection of which `input` was read already.
     pub(super) fn new(stream: S, input: BytesMut) -> Self {
         let body = Decoder::new(Framing::Nothing);
-        Self { stream, input, output: Output::default(), body, expects: false, serial: 0 }
+        let output = Output::default();
+        Self { stream, input, is_large: false, output, body, expects: false, is_unwanted: false, serial: 0 }
     }
 
     /// Begins a request with such a body. What is left of the one before can no longer be read.
     pub(super) fn begin(&mut self, framing: Framing, expects: bool) {
         self.serial += 1;
-        (self.body, self.expects) = (Decoder::new(framing), expects);
+        (self.body, self.expects, self.is_unwanted) = (Decoder::new(framing), expects, false);
     }
 
     /// Reads more of what comes; returns how many bytes.
     pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        release(&mut self.input);
+        release(&mut self.input, &mut self.is_large);
         self.input.reserve(READ);
+        self.is_large |= self.input.len() + READ > MAX_KEPT;
         poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input)
     }
 
     /// Whether the client went away while its request is under way. Of one that sends what comes next already, some is read.
     pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // Whoever takes the body will see it.
-        while self.body.is_done() && self.input.len() < MAX_AHEAD {
+        while self.reads_ahead() {
             match ready!(self.poll_fill(cx)) {
                 Ok(1..) => {}
                 Ok(0) | Err(_) => return Poll::Ready(()),
@@ -104,9 +114,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
         Poll::Pending
     }
 
-    /// Takes what is left of the body as far as it is there; returns whether that is all of it.
-    pub(super) fn drop_body(&mut self) -> bool {
-        while let Ok(Step::Frame(_)) = self.body.next(&mut self.input) {}
+    /// Whether to read before the answer is there: the rest of a body that nobody wants, and what follows the request. Whoever
+    /// takes a body sees by himself whether its client goes away.
+    fn reads_ahead(&mut self) -> bool {
+        (self.is_unwanted && self.skip()) || (self.body.is_done() && self.input.len() < MAX_AHEAD)
+    }
+
+    /// Takes what is there of the body; returns whether more of it may come.
+    fn skip(&mut self) -> bool {
+        loop {
+            match self.body.next(&mut self.input) {
+                Ok(Step::Frame(_)) => {}
+                Ok(Step::More) => return true,
+                Ok(Step::End) | Err(_) => return false,
+            }
+        }
+    }
+
+    /// Takes what is left of the body as far as it came; returns whether that is all of it. Some clients send it in a packet of
+    /// its own, which may have come since.
+    pub(super) fn drop_body(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut skipped = 0;
+        // Who waits to be told that it is wanted sends none.
+        while self.skip() && !self.expects && skipped < MAX_SKIPPED {
+            match self.poll_fill(cx) {
+                Poll::Ready(Ok(read @ 1..)) => skipped += read,
+                _ => return false,
+            }
+        }
         self.body.is_done()
     }
 
@@ -122,6 +157,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
             }
             ready!(self.poll_flush(cx))?;
             self.input.reserve(READ_OF_BODY);
+            self.is_large = true;
             if ready!(poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input))? == 0 {
                 return Poll::Ready(Some(Err(io::Error::from(io::ErrorKind::UnexpectedEof).into())));
             }
@@ -169,6 +205,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
         if self.output.is_empty() && !self.output.is_held {
             return Poll::Ready(Ok(()));
         }
+        self.output.is_large |= self.output.text.len() > MAX_KEPT;
         while !self.output.is_empty() {
             let Output { pieces, text, .. } = &self.output;
             let written = if pieces.is_empty() {
@@ -189,7 +226,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
             self.output.advance(written);
             self.output.is_held = true;
         }
-        release(&mut self.output.text);
+        release(&mut self.output.text, &mut self.output.is_large);
         ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
         self.output.is_held = false;
         Poll::Ready(Ok(()))
@@ -217,8 +254,8 @@ impl Output {
 }
 
 /// Lets go of what an unusual message took.
-fn release(buffer: &mut BytesMut) {
-    if buffer.is_empty() && buffer.capacity() > MAX_KEPT {
+fn release(buffer: &mut BytesMut, is_large: &mut bool) {
+    if buffer.is_empty() && std::mem::take(is_large) {
         *buffer = BytesMut::new();
     }
 }
@@ -239,6 +276,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> RequestBody<S> {
     /// That of the request that [`Io::begin`] began last.
     pub(super) fn new(io: &Shared<S>) -> Self {
         Self { io: io.clone(), serial: lock(io).serial }
+    }
+}
+
+impl<S> Drop for RequestBody<S> {
+    fn drop(&mut self) {
+        let mut io = lock(&self.io);
+        io.is_unwanted |= io.serial == self.serial;
     }
 }
 

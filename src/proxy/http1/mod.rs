@@ -18,7 +18,7 @@ use std::{
 };
 
 use bytes::BytesMut;
-use http::{Method, Response, Version};
+use http::{Method, Response};
 use http_body::{Body, Frame};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -61,7 +61,7 @@ pub(super) struct Limits {
 pub(super) enum Fault {
     #[error("the connection broke: {0}")]
     Io(#[from] std::io::Error),
-    #[error("no request came in time")]
+    #[error("the head of a request did not come in time")]
     Late,
     #[error("the client went away")]
     Gone,
@@ -130,7 +130,7 @@ where
 }
 
 impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Connection<S> {
-    /// The head of the next request; none if there is no further one.
+    /// The head of the next request; none if there is no further one, or none comes in time.
     async fn next_head(&mut self) -> Result<Option<Head>, Fault> {
         self.deadline.set(Instant::now() + self.patience);
         std::future::poll_fn(|cx| self.poll_head(cx)).await
@@ -147,7 +147,10 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Connection<S> {
                 Poll::Ready(0) => return Poll::Ready(Err(Fault::Gone)),
                 Poll::Ready(_) => {}
                 Poll::Pending if io.input.is_empty() && self.closing.poll(cx) => return Poll::Ready(Ok(None)),
-                Poll::Pending => return self.deadline.poll_over(cx).map(|()| Err(Fault::Late)),
+                Poll::Pending => {
+                    ready!(self.deadline.poll_over(cx));
+                    return Poll::Ready(if io.input.is_empty() { Ok(None) } else { Err(Fault::Late) });
+                }
             }
         }
     }
@@ -173,15 +176,19 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Connection<S> {
         let response = response.await?;
         drop(handling);
         let (head, body) = response.into_parts();
-        let rest_is_there = lock(&self.io).drop_body();
-        let closes = section.closes || !rest_is_there || reply::says_close(&head) || self.closing.token.is_cancelled();
+        let rest_is_there = std::future::poll_fn(|cx| Poll::Ready(lock(&self.io).drop_body(cx))).await;
+        let closes = section.closes
+            || !rest_is_there
+            || method == Method::CONNECT
+            || reply::says_close(&head)
+            || self.closing.token.is_cancelled();
         let coding = Coding::of(&method, version, head.status, &body);
         reply::write_head(lock(&self.io).text(), &head, coding, closes);
         self.write(body, coding, section.trailers).await?;
         if !rest_is_there {
             self.linger().await;
         }
-        Ok(!closes && version == Version::HTTP_11 && method != Method::CONNECT)
+        Ok(!closes)
     }
 
     /// Writes an answer's body, piece by piece as it comes.
@@ -189,13 +196,13 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Connection<S> {
     where
         B: Body<Data = bytes::Bytes, Error = Cause> + Unpin,
     {
-        let (mut over, mut is_full) = (coding == Coding::Nothing, false);
+        let (mut over, mut must_flush) = (coding == Coding::Nothing, false);
         std::future::poll_fn(|cx| {
             loop {
                 // Nothing more is taken of the answer before what is there was written: who reads slowly fills no memory.
-                if over || is_full {
+                if over || must_flush {
                     ready!(lock(&self.io).poll_flush(cx))?;
-                    is_full = false;
+                    must_flush = false;
                 }
                 if over {
                     return Poll::Ready(Ok(()));
@@ -203,16 +210,16 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin + 'static> Connection<S> {
                 let Poll::Ready(frame) = Pin::new(&mut body).poll_frame(cx) else {
                     let mut io = lock(&self.io);
                     // What is there goes out while the rest is awaited.
-                    is_full = true;
+                    must_flush = true;
                     ready!(io.poll_flush(cx))?;
-                    is_full = false;
+                    must_flush = false;
                     return io.poll_gone(cx).map(|()| Err(Fault::Gone));
                 };
                 let mut io = lock(&self.io);
                 let frame = frame.transpose().map_err(Fault::Broken)?;
                 over = frame.as_ref().is_none_or(Frame::is_trailers) || body.is_end_stream();
                 reply::write_frame(&mut io, frame, coding, (over, trailers));
-                is_full = !io.has_room();
+                must_flush = !io.has_room();
             }
         })
         .await

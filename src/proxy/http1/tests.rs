@@ -202,6 +202,69 @@ async fn a_client_that_goes_away_ends_its_request() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_goes_away_ends_its_request_also_while_nobody_reads_its_body() {
+    let (mut far, serving, _closing) = connect(|request| async {
+        drop(request);
+        std::future::pending().await
+    });
+    far.write_all(b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc").await.unwrap();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(!serving.is_finished());
+    drop(far);
+    assert!(matches!(serving.await.unwrap(), Err(Fault::Gone)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_nobody_reads_and_comes_before_the_answer_ends_no_connection() {
+    let early = |request| async {
+        drop(request);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        whole("no")
+    };
+    let late = |request| async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        drop(request);
+        whole("no")
+    };
+    for (far, serving, closing) in [connect(early), connect(late)] {
+        let (mut far, mut answer) = (far, String::new());
+        for _ in 0..2 {
+            far.write_all(b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\n").await.unwrap();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            far.write_all(b"abc").await.unwrap();
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
+        closing.cancel();
+        far.read_to_string(&mut answer).await.unwrap();
+        assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), 2, "{answer}");
+        assert!(serving.await.unwrap().is_ok());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_large_body_took_is_let_go_before_the_next_request_is_awaited() {
+    let (near, mut far) = tokio::io::duplex(1024 * 1024);
+    let io: Shared<_> = Arc::new(Mutex::new(Io::new(near, BytesMut::new())));
+    lock(&io).begin(Framing::Length(100_000), false);
+    far.write_all(&[b'x'; 100_000]).await.unwrap();
+    assert_eq!(RequestBody::new(&io).collect().await.unwrap().to_bytes().len(), 100_000);
+    far.write_all(b"G").await.unwrap();
+    assert_eq!(std::future::poll_fn(|cx| lock(&io).poll_fill(cx)).await.unwrap(), 1);
+    let capacity = lock(&io).input.capacity();
+    assert!(capacity <= 4096, "{capacity}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_without_a_further_request_is_closed_in_good_order() {
+    let (mut far, serving, _closing) = connect(echo);
+    far.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    let (begun, mut answer) = (Instant::now(), String::new());
+    far.read_to_string(&mut answer).await.unwrap();
+    assert_eq!((begun.elapsed().as_secs(), answer.ends_with("GET / ")), (30, true));
+    assert!(serving.await.unwrap().is_ok());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_that_does_not_come_in_time_ends_the_connection_and_one_that_is_answered_slowly_does_not() {
     let (mut far, serving, _closing) = connect(|request| async {
         tokio::time::sleep(Duration::from_secs(100)).await;
