@@ -246,7 +246,7 @@ async fn what_a_large_body_took_is_let_go_before_the_next_request_is_awaited() {
     let (near, mut far) = tokio::io::duplex(1024 * 1024);
     let io: Shared<_> = Arc::new(Mutex::new(Io::new(near, BytesMut::new())));
     lock(&io).begin(Framing::Length(100_000), false);
-    far.write_all(&[b'x'; 100_000]).await.unwrap();
+    far.write_all(&vec![b'x'; 100_000]).await.unwrap();
     assert_eq!(RequestBody::new(&io).collect().await.unwrap().to_bytes().len(), 100_000);
     far.write_all(b"G").await.unwrap();
     assert_eq!(std::future::poll_fn(|cx| lock(&io).poll_fill(cx)).await.unwrap(), 1);
