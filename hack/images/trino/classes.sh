@@ -1,7 +1,7 @@
 #!/bin/bash
 # Run in the image while it is built, as its user: starts Trino once, has it answer a query, and leaves the classes that it
 # loaded in /usr/lib/trino/classes.jsa. A Java that is given the file with -XX:SharedArchiveFile need not read them from the
-# jars again; where it does not fit, Java goes on without it.
+# jars again (JEP 350); where it does not fit, Java goes on without it.
 #
 #   classes.sh PORT
 set -euo pipefail
@@ -10,8 +10,7 @@ port=$1 etc=/tmp/etc server=http://localhost:$1
 cp -r /etc/trino "$etc"
 sed -i "s/8080/$port/; s/\${ENV:CATALOG_MANAGEMENT}/static/" "$etc/config.properties"
 printf '%s\n' -Xmx700M -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Djdk.attach.allowAttachSelf=true \
-  -XX:ArchiveClassesAtExit=/tmp/classes.jsa >"$etc/jvm.config"
-grep -q jdk.incubator.vector /usr/lib/trino/bin/launcher.properties || echo --add-modules=jdk.incubator.vector >>"$etc/jvm.config"
+  --add-modules=jdk.incubator.vector -XX:ArchiveClassesAtExit=/tmp/classes.jsa >"$etc/jvm.config"
 /usr/lib/trino/bin/launcher run --etc-dir "$etc" -Dnode.id=classes -Dnode.data-dir=/tmp/data &
 trap 'kill -9 %1 2>/dev/null || true; rm -rf /tmp/etc /tmp/data /tmp/classes.jsa' EXIT
 query='SELECT r.name, count(*) FROM tpch.tiny.nation n JOIN tpch.tiny.region r USING (regionkey) GROUP BY 1 ORDER BY 1'
