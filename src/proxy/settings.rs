@@ -35,7 +35,7 @@ pub struct Settings {
     pub poll_tries: u32,
     /// How long after its arrival such a poll is given up.
     pub poll_patience: Duration,
-    /// The longest that a client may take to send the whole body of a request; within it nothing may come for 30 s.
+    /// The longest that a client may take to send the whole body of a request; a pause in it may last 30 s.
     pub body_timeout: Duration,
     /// How long a client may take none of an answer that is there for it.
     pub write_timeout: Duration,

@@ -98,8 +98,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
     /// Reads more of what comes; returns how many bytes.
     pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         release(&mut self.input, &mut self.is_large);
-        self.input.reserve(READ);
-        self.is_large |= self.input.len() + READ > MAX_KEPT;
+        self.poll_read(cx, READ)
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<io::Result<usize>> {
+        self.input.reserve(room);
+        self.is_large |= self.input.len() + room > MAX_KEPT;
         poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input)
     }
 
@@ -156,9 +160,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io<S> {
                 self.output.text.extend_from_slice(CONTINUE);
             }
             ready!(self.poll_flush(cx))?;
-            self.input.reserve(READ_OF_BODY);
-            self.is_large = true;
-            if ready!(poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input))? == 0 {
+            if ready!(self.poll_read(cx, READ_OF_BODY))? == 0 {
                 return Poll::Ready(Some(Err(io::Error::from(io::ErrorKind::UnexpectedEof).into())));
             }
         }
