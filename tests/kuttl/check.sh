@@ -428,7 +428,7 @@ break_crd() { kubectl patch crd "$CRD" --type=json -p "[{\"op\":\"replace\",\"pa
 # Runs an edit and watches the exchange of one cluster for another: while the new one is not Active the old one is, and
 # queries are answered all along; then the old one drains and goes. One script, since a step of kuttl sees only its end.
 exchange() { # GROUP SECONDS COMMAND…
-  local group=$1 limit=$2 old new='' deadline
+  local group=$1 limit=$2 old new='' now deadline
   shift 2
   old=$(names "$group" Active)
   [ "$(wc -w <<<"$old")" = 1 ] || no "one Active cluster of $group is wanted at the start, not '$old'"
@@ -444,9 +444,10 @@ exchange() { # GROUP SECONDS COMMAND…
   done
   echo "the new cluster: $new, after $((SECONDS - deadline + limit)) s"
   until [ -z "$(k get trinocluster "$old" --ignore-not-found -o name)" ]; do
-    case $(phase "$old") in Active) ((SECONDS < deadline)) ;; Draining | Terminating | '') ;; *) no "$old is $(phase "$old")" ;; esac
+    now=$(phase "$old")
+    case $now in Active | Draining | Drained | Terminating | '') ;; *) no "$old is $now" ;; esac
     nations
-    ((SECONDS < deadline)) || no "$old is still there after $limit s, $(phase "$old")"
+    ((SECONDS < deadline)) || no "$old is still there after $limit s, $now"
     sleep 1
   done
   echo "the old cluster is gone"
