@@ -38,7 +38,7 @@ pub use external::{
     InvalidCredentials, authorization, external_clusters, external_drain_terms, removed, with_credentials,
 };
 pub use narrow::narrowed;
-pub use needed::{NeededSecret, needed_by_cluster};
+pub use needed::{Needed, Source, needed_by_cluster};
 pub use quantity::{InvalidQuantity, bytes, same_quantity};
 pub(crate) use revision::digest;
 pub use revision::{Component, Rendered, Revision, cluster_revision, proxy_revision};

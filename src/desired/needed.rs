@@ -1,4 +1,4 @@
-//! The Secrets of users that pods do not start without, each with the field that names it. It reads none of them.
+//! The Secrets and ConfigMaps of users that pods do not start without, each with the field that names it. It reads none of them.
 
 use std::collections::BTreeSet;
 
@@ -7,11 +7,22 @@ use serde_json::{Map, Value};
 use super::catalogs;
 use crate::api::{PropertySecret, TrinoClusterSpec};
 
-/// A Secret without which pods do not start.
+/// What keeps values for pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    /// Those that nobody else may see.
+    Secret,
+    /// Others.
+    ConfigMap,
+}
+
+/// A Secret or ConfigMap without which pods do not start.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NeededSecret {
+pub struct Needed {
     /// The field that names it.
     pub field: String,
+    /// Which of the two it is.
+    pub source: Source,
     /// Its name.
     pub name: String,
     /// The keys that it must have.
@@ -20,14 +31,15 @@ pub struct NeededSecret {
 
 /// Those that the pods of a cluster need, but for its certificates, which are looked at by what they say.
 ///
-/// The spec is walked as it is written, overlays of pods included: what refers to a Secret there does so in Kubernetes' own words,
-/// which Warren's fields have, too.
-pub fn needed_by_cluster(spec: &TrinoClusterSpec) -> Vec<NeededSecret> {
+/// The spec is walked as it is written, overlays of pods included: what refers to a Secret or ConfigMap there does so in Kubernetes'
+/// own words, which Warren's fields have, too.
+pub fn needed_by_cluster(spec: &TrinoClusterSpec) -> Vec<Needed> {
     let mut needed = Vec::new();
     for catalog in catalogs::all(spec) {
         for (property, from) in catalog.secrets.into_iter().flatten() {
             let PropertySecret { name, key } = from.secret_key_ref.clone();
-            needed.push(NeededSecret { field: catalog.path(property), name, keys: vec![key] });
+            let field = catalog.path(property);
+            needed.push(Needed { field, source: Source::Secret, name, keys: vec![key] });
         }
     }
     let rest = TrinoClusterSpec { catalogs: None, tls: None, ..spec.clone() };
@@ -35,7 +47,7 @@ pub fn needed_by_cluster(spec: &TrinoClusterSpec) -> Vec<NeededSecret> {
     needed
 }
 
-fn walk(path: &str, value: &Value, needed: &mut Vec<NeededSecret>) {
+fn walk(path: &str, value: &Value, needed: &mut Vec<Needed>) {
     match value {
         Value::Object(fields) => {
             // The keys of these are properties' names, which hold dots.
@@ -43,7 +55,7 @@ fn walk(path: &str, value: &Value, needed: &mut Vec<NeededSecret>) {
             for (name, value) in fields {
                 let path = if properties { format!("{path}[{name}]") } else { format!("{path}.{name}") };
                 match value.as_object().and_then(|fields| reference(name, fields)) {
-                    Some((secret, keys)) => needed.push(NeededSecret { field: path, name: secret, keys }),
+                    Some((source, name, keys)) => needed.push(Needed { field: path, source, name, keys }),
                     None => walk(&path, value, needed),
                 }
             }
@@ -59,14 +71,16 @@ fn walk(path: &str, value: &Value, needed: &mut Vec<NeededSecret>) {
     }
 }
 
-/// The Secret, and the keys of it, to which a field of this name refers: `secretRef`, `caSecretRef`, `secretKeyRef` and the like,
-/// a `passwordFile`, or the `secret` of a volume. None if it refers to none, or to one that may be missing.
-fn reference(field: &str, fields: &Map<String, Value>) -> Option<(String, Vec<String>)> {
+/// The Secret or ConfigMap, and the keys of it, to which a field of this name refers: `secretRef`, `caSecretRef`,
+/// `configMapKeyRef` and the like, a `passwordFile`, or the `secret` or `configMap` of a volume. None if it refers to none, or to
+/// one that may be missing.
+fn reference(field: &str, fields: &Map<String, Value>) -> Option<(Source, String, Vec<String>)> {
     let text = |name: &str| Some(fields.get(name)?.as_str()?.to_owned());
-    let refers = field == "passwordFile" || field.to_lowercase().contains("secret") && field.ends_with("Ref");
-    let name = match field {
-        "secret" => text("secretName").or_else(|| text("name"))?,
-        _ if refers => text("name")?,
+    let (source, name) = match field {
+        "secret" => (Source::Secret, text("secretName").or_else(|| text("name"))?),
+        "configMap" | "configMapRef" | "configMapKeyRef" => (Source::ConfigMap, text("name")?),
+        "passwordFile" => (Source::Secret, text("name")?),
+        _ if field.to_lowercase().contains("secret") && field.ends_with("Ref") => (Source::Secret, text("name")?),
         _ => return None,
     };
     if fields.get("optional").and_then(Value::as_bool) == Some(true) {
@@ -74,13 +88,13 @@ fn reference(field: &str, fields: &Map<String, Value>) -> Option<(String, Vec<St
     }
     let items = fields.get("items").and_then(Value::as_array).into_iter().flatten();
     let items = items.filter_map(|item| Some(item.get("key")?.as_str()?.to_owned()));
-    Some((name, text("key").into_iter().chain(items).collect()))
+    Some((source, name, text("key").into_iter().chain(items).collect()))
 }
 
-impl NeededSecret {
+impl Needed {
     /// What is wrong with it, given the keys that it has, none if it is not there; and the mend.
     pub fn fault(&self, namespace: &str, found: Option<&BTreeSet<String>>) -> Option<String> {
-        let Self { field, name, keys } = self;
+        let Self { field, source, name, keys } = self;
         let Some(found) = found else {
             let with = match keys.as_slice() {
                 [] => String::new(),
@@ -90,10 +104,12 @@ impl NeededSecret {
                     keys.iter().map(|key| format!("{key:?}")).collect::<Vec<_>>().join(", ")
                 ),
             };
-            return Some(format!("{field}: there is no Secret {name:?} in namespace {namespace:?}; create it{with}"));
+            return Some(format!(
+                "{field}: there is no {source:?} {name:?} in namespace {namespace:?}; create it{with}"
+            ));
         };
         let lacks = keys.iter().find(|key| !found.contains(*key))?;
-        Some(format!("{field}: Secret {name:?} has no key {lacks:?}; add it there"))
+        Some(format!("{field}: {source:?} {name:?} has no key {lacks:?}; add it there"))
     }
 }
 
@@ -103,12 +119,15 @@ mod tests {
 
     fn needed(yaml: &str) -> Vec<String> {
         let spec: TrinoClusterSpec = serde_saphyr::from_str(yaml).expect("a spec");
-        let said = |NeededSecret { field, name, keys }| format!("{field}: {name} {}", keys.join(","));
+        let said = |Needed { field, source, name, keys }| {
+            let of = if source == Source::ConfigMap { "ConfigMap " } else { "" };
+            format!("{field}: {of}{name} {}", keys.join(","))
+        };
         needed_by_cluster(&spec).into_iter().map(said).collect()
     }
 
     #[test]
-    fn each_field_that_names_a_secret_is_found() {
+    fn each_field_that_names_a_secret_or_config_map_is_found() {
         let spec = "
 version: '476'
 image: {pullSecrets: [{name: registry}]}
@@ -134,7 +153,7 @@ files:
   eventListeners: [{name: x, properties: {event-listener.name: x}, secretProperties: {x.y: {secretKeyRef: {name: listener, key: y}}}}]
   extra:
   - {path: a/b.json, secretKeyRef: {name: extra, key: b}}
-  - {path: c.json, configMapKeyRef: {name: no-secret, key: c}}
+  - {path: c.json, configMapKeyRef: {name: plain, key: c}}
 spooling: {location: 's3://a', secretProperties: {s3.key: {secretKeyRef: {name: s3, key: k}}}}
 coordinator:
   template:
@@ -142,10 +161,11 @@ coordinator:
       containers:
       - name: trino
         env: [{name: A, valueFrom: {secretKeyRef: {name: env, key: a}}}, {name: B, valueFrom: {secretKeyRef: {name: b, key: b, optional: true}}}]
-        envFrom: [{secretRef: {name: all}}]
+        envFrom: [{secretRef: {name: all}}, {configMapRef: {name: some}}, {configMapRef: {name: none, optional: true}}]
       volumes:
       - {name: v, secret: {secretName: volume, items: [{key: one, path: p}]}}
-      - {name: w, projected: {sources: [{secret: {name: projected}}]}}
+      - {name: w, projected: {sources: [{secret: {name: projected}}, {configMap: {name: both}}]}}
+      - {name: x, configMap: {name: site, items: [{key: two, path: p}]}}
 ";
         let mut found = needed(spec);
         found.sort();
@@ -164,10 +184,14 @@ coordinator:
             "spec.files.passwordAuthenticators[own].passwordFile: more users",
             "spec.files.eventListeners[x].secretProperties[x.y].secretKeyRef: listener y",
             "spec.files.extra[a/b.json].secretKeyRef: extra b",
+            "spec.files.extra[c.json].configMapKeyRef: ConfigMap plain c",
             "spec.spooling.secretProperties[s3.key].secretKeyRef: s3 k",
             &format!("{trino}.env[A].valueFrom.secretKeyRef: env a"),
             &format!("{trino}.envFrom[0].secretRef: all "),
+            &format!("{trino}.envFrom[1].configMapRef: ConfigMap some "),
             &format!("{volumes}[v].secret: volume one"),
+            &format!("{volumes}[w].projected.sources[1].configMap: ConfigMap both "),
+            &format!("{volumes}[x].configMap: ConfigMap site two"),
             &format!("{volumes}[w].projected.sources[0].secret: projected "),
         ]
         .map(str::to_owned);
@@ -177,9 +201,10 @@ coordinator:
     }
 
     #[test]
-    fn a_fault_names_field_secret_and_mend() {
-        let needed = |keys: &[&str]| NeededSecret {
+    fn a_fault_names_field_object_and_mend() {
+        let needed = |keys: &[&str]| Needed {
             field: "spec.a".into(),
+            source: Source::Secret,
             name: "s".into(),
             keys: keys.iter().map(|&key| key.to_owned()).collect(),
         };
@@ -196,6 +221,8 @@ coordinator:
             (&["a"], Some(&found), None),
         ] {
             assert_eq!(needed(keys).fault("n", found).as_deref(), said, "{keys:?}");
+            let of_config_map = Needed { source: Source::ConfigMap, ..needed(keys) }.fault("n", found);
+            assert_eq!(of_config_map, said.map(|said| said.replace("Secret", "ConfigMap")), "{keys:?}");
         }
     }
 }

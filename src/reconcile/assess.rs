@@ -26,9 +26,9 @@ pub(super) struct Assessment {
 
 /// Something that no waiting mends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Trouble {
-    reason: &'static str,
-    message: String,
+pub(super) struct Trouble {
+    pub(super) reason: &'static str,
+    pub(super) message: String,
 }
 
 /// Judges a cluster. It is to be verified when coordinator and all workers are ready; once it was (`was_ready`), it is ready
@@ -93,8 +93,8 @@ impl Assessment {
     }
 
     /// With what is wrong with something that somebody else keeps, if anything is. What serves goes on by what it has.
-    pub(super) fn stalled(self, reason: &'static str, fault: Option<String>) -> Self {
-        let Some(message) = fault else { return self };
+    pub(super) fn stalled(self, trouble: Option<Trouble>) -> Self {
+        let Some(Trouble { reason, message }) = trouble else { return self };
         Self { conditions: Conditions::Stalled { serving: self.conditions.serves(), reason, message }, ..self }
     }
 }

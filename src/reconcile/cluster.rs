@@ -23,14 +23,14 @@ use kube::{
 
 use super::{
     apply::Applied,
-    assess::{self, Assessment},
+    assess::{self, Assessment, Trouble},
     catalog, certificates,
     context::Context,
     credential, drain,
     error::Error,
     events,
     index::{Index, Watched, label},
-    rendered, secrets,
+    needed, rendered, secrets,
     status::HasStatus,
     verify, workers,
 };
@@ -96,8 +96,8 @@ async fn bring_up(cluster: Arc<TrinoCluster>, context: &Context) -> Result<Actio
     }
     let mut assessment = assess(&cluster, &applied, &context.index, was_verified(&cluster, &revision));
     let mut verification = cluster.status.as_ref().and_then(|status| status.verification.clone());
-    let missing = secrets::missing_of_cluster(context, &identity, &cluster.spec).await?;
-    let sooner = [certificates.again, credential.again, missing.is_some().then_some(secrets::RETRY)];
+    let missing = needed::missing_of_cluster(context, &identity, &cluster.spec).await?;
+    let sooner = [certificates.again, credential.again, missing.is_some().then_some(needed::RETRY)];
     let mut again = sooner.into_iter().flatten().fold(RESYNC, Duration::min);
     if assessment.phase == ClusterPhase::Verifying {
         let (state, found) = verify::look(context, &cluster, assessment.settled).await?;
@@ -111,7 +111,8 @@ async fn bring_up(cluster: Arc<TrinoCluster>, context: &Context) -> Result<Actio
         verification = None;
     }
     let assessment = assessment.with_workers(&workers);
-    let assessment = assessment.stalled("CertificateInvalid", certificates.fault).stalled("SecretNotFound", missing);
+    let fault = certificates.fault.map(|message| Trouble { reason: "CertificateInvalid", message });
+    let assessment = assessment.stalled(fault).stalled(missing);
     let status = status_of(&cluster, &identity, &revision, &assessment, context.now());
     let status = TrinoClusterStatus {
         verification,

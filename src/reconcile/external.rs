@@ -13,6 +13,7 @@ use super::{
     events::gateways_before,
     gateway::decoded,
     index::{Index, Watched},
+    needed,
 };
 use crate::{
     api::{
@@ -178,7 +179,7 @@ pub(super) async fn missing_secret(context: &Context, group: &TrinoClusterGroup)
                 .map(|fault| format!("{fault}. It is checked without credentials until then, or with those it had")),
         };
         if let Some(message) = fault {
-            return Ok(Some(Conditions::Stalled { serving: true, reason: "SecretNotFound", message }));
+            return Ok(Some(Conditions::Stalled { serving: true, reason: needed::SECRET_NOT_FOUND, message }));
         }
     }
     Ok(None)

@@ -21,7 +21,7 @@ use super::{
     error::Error,
     external,
     index::{Watched, label},
-    secrets,
+    needed,
     template::Target,
     workers,
 };
@@ -80,7 +80,7 @@ async fn bring_up(group: Arc<TrinoClusterGroup>, context: &Context) -> Result<Ac
     let resync = match &canary.status {
         _ if external::drains(&external) => drain::INTERVAL,
         Some(canary) if canary.stage == CanaryStage::Running => canary::INTERVAL,
-        _ if missing_secret.is_some() => secrets::RETRY,
+        _ if missing_secret.is_some() => needed::RETRY,
         _ => RESYNC,
     };
     let conditions =

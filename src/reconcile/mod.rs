@@ -27,6 +27,7 @@ mod issue;
 mod malformed;
 mod metrics;
 mod narrow;
+mod needed;
 mod nodes;
 mod proxies;
 mod proxy_certificates;

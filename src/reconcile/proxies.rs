@@ -10,12 +10,12 @@ use kube::{Resource, ResourceExt, runtime::controller::Action};
 
 use super::{
     apply::Applied,
-    assess,
+    assess::{self, Trouble},
     context::Context,
     credentials,
     error::Error,
     index::{Index, Watched, label},
-    proxy_certificates, references, rendered, secrets,
+    needed, proxy_certificates, references, rendered,
     status::{self, HasStatus},
     tuning::{self, Found},
 };
@@ -51,7 +51,7 @@ pub(super) async fn reconcile(proxies: Arc<ProxyGroup>, context: &Context) -> Re
     {
         // New proxies could not start: those that run stay as they are.
         context.write_status(&*proxies, proxies.status.clone().unwrap_or_default(), missing).await?;
-        return Ok(Action::requeue(secrets::RETRY));
+        return Ok(Action::requeue(needed::RETRY));
     }
     let name = identity.revision_name(&revision);
     let rendered = match rendered::kept(&context.index, &identity.namespace, &name)? {
@@ -69,7 +69,7 @@ pub(super) async fn reconcile(proxies: Arc<ProxyGroup>, context: &Context) -> Re
     let found = tuning::look(context, &proxies, &identity, assess::is_complete(&deployment)).await?;
     let resync = match &found {
         Some(found) if !found.is_settled() => CONFIG_RETRY,
-        _ if missing.is_some() => secrets::RETRY,
+        _ if missing.is_some() => needed::RETRY,
         _ if has_credentials => credentials::INTERVAL,
         _ => RESYNC,
     };
@@ -142,13 +142,13 @@ async fn missing_secret(
     proxies: &ProxyGroup,
     identity: &ProxyIdentity,
 ) -> Result<Option<Conditions>, Error> {
+    let secrets = proxy_group::needed_secrets(&proxies.spec);
     // An empty file is no certificate.
-    let needed = proxy_group::needed_secrets(&proxies.spec);
-    let fault = secrets::missing(context, &identity.namespace, &needed, |value| !value.0.is_empty()).await?;
-    Ok(fault.map(|fault| {
-        let message = format!("{fault}. The proxies that run stay as they are until then, and none can start");
+    let missing = needed::missing(context, &identity.namespace, &secrets, |value| !value.is_empty()).await?;
+    Ok(missing.map(|Trouble { reason, message }| {
+        let message = format!("{message}. The proxies that run stay as they are until then, and none can start");
         let serving = deployed(identity, &context.index).is_some_and(|deployment| ready(&deployment) > 0);
-        Conditions::Stalled { serving, reason: "SecretNotFound", message }
+        Conditions::Stalled { serving, reason, message }
     }))
 }
 

@@ -187,3 +187,42 @@ async fn a_secret_that_pods_miss_is_told_with_its_field_until_it_comes_and_what_
     assert_eq!(routed(&server), [(new.clone(), "Active".to_owned())]);
     operator.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_config_map_that_pods_miss_is_told_with_its_field_until_it_comes() {
+    let (server, operator) = running_with("warren:1", &Scene::default()).await;
+    let old = server.names("trinoclusters").remove(0);
+    server.edit("trinoclustergroups", "adhoc", |group| {
+        group["spec"]["template"]["spec"]["coordinator"]["template"] = json!({"spec": {
+            "containers": [{"name": "trino", "volumeMounts": [{"name": "site", "mountPath": "/site"}]}],
+            "volumes": [{"name": "site", "configMap": {"name": "site", "items": [{"key": "a.json", "path": "a.json"}]}}],
+        }});
+    });
+    until_deployments(&server, 5).await;
+    let new = server.names("trinoclusters").into_iter().find(|name| *name != old).expect("a new cluster");
+    let stalled = async |wanted: &str, start: &str| {
+        let told = |server: &Server| {
+            let (status, reason, message) = condition(&server.get("trinoclusters", &new)?, "Stalled")?;
+            (status == wanted && (wanted == "False" || reason == "ConfigMapNotFound") && message.starts_with(start))
+                .then_some(())
+        };
+        server.until(&format!("Stalled of {new} is {wanted}: {start}"), told).await;
+    };
+    let put = |key: &str| {
+        let metadata = json!({"name": "site", "namespace": "trino"});
+        server.put(
+            "configmaps",
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {key: "{}"}}),
+        );
+    };
+    let field = "spec.coordinator.template.spec.volumes[site].configMap";
+    let mend = "create it with a key \"a.json\"";
+    stalled("True", &format!("{field}: there is no ConfigMap \"site\" in namespace \"trino\"; {mend}")).await;
+    put("b.json");
+    stalled("True", &format!("{field}: ConfigMap \"site\" has no key \"a.json\"; add it there")).await;
+    put("a.json");
+    stalled("False", "").await;
+    make_ready(&server, &new);
+    until_gone(&server, &old).await;
+    operator.stop().await;
+}

@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::{KeyToPath, SecretVolumeSource, Volume};
 use super::admin;
 use crate::{
     api::{BackendTls, ClientAuthentication, ClientTls, ProxyGroupSpec},
-    desired::{CA_KEY, NeededSecret},
+    desired::{CA_KEY, Needed, Source},
 };
 
 const SECRET_REF: &str = "spec.template.spec.security.tls.client.secretRef";
@@ -45,9 +45,10 @@ pub(super) fn client(spec: &ProxyGroupSpec) -> Option<&ClientTls> {
 }
 
 /// The Secrets of users that the proxies need.
-pub fn needed_secrets(spec: &ProxyGroupSpec) -> Vec<NeededSecret> {
-    let needed = |Mounted { field, secret, files, .. }: Mounted| NeededSecret {
+pub fn needed_secrets(spec: &ProxyGroupSpec) -> Vec<Needed> {
+    let needed = |Mounted { field, secret, files, .. }: Mounted| Needed {
         field: field.to_owned(),
+        source: Source::Secret,
         name: secret,
         keys: files.into_iter().map(|file| file.key).collect(),
     };
