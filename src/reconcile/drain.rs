@@ -253,8 +253,11 @@ pub(super) fn status_of(terms: &Terms, verdict: &Verdict, look: &Look, before: O
     let time = |timestamp: Timestamp| Time(whole_second(timestamp));
     let known = before.and_then(|before| before.oldest.as_ref());
     let oldest = verdict.running.first().map(|oldest| match known {
-        // Ages of proxies vary by milliseconds: the same query keeps its beginning.
-        Some(known) if known.id == oldest.id => known.clone(),
+        // Ages of proxies vary by milliseconds: the same query keeps its beginning. Whose it is, its coordinator alone knows, which
+        // may not have answered until now.
+        Some(known) if known.id == oldest.id => {
+            OldestQuery { user: known.user.clone().or_else(|| oldest.user.clone()), ..known.clone() }
+        }
         _ => OldestQuery { id: oldest.id.clone(), user: oldest.user.clone(), since: time(oldest.since) },
     });
     let mut unknown = look.blind.clone();

@@ -95,6 +95,27 @@ async fn whatever_proxies_or_coordinator_know_or_do_not_tell_keeps_the_cluster()
 }
 
 #[tokio::test(start_paused = true)]
+async fn whose_query_it_is_is_told_once_the_coordinator_answers() {
+    let scene = Scene::default();
+    let (server, operator) = running_with("warren:1", &scene).await;
+    minutes(6).await;
+    let query = "20260921_122600_00001_abcde";
+    scene.live(FIRST, query);
+    scene.listed(&[query]);
+    let coordinator = format!("{}-coordinator", server.names("trinoclusters").remove(0));
+    scene.deaf(&coordinator, true);
+    let (old, _) = replace(&server).await;
+    let oldest = |server: &Server| {
+        let oldest = draining(server, &old)?["oldest"].clone();
+        (oldest["id"] == query).then(|| oldest["user"].clone())
+    };
+    assert_eq!(server.until("the proxies tell of it", oldest).await, Value::Null);
+    scene.deaf(&coordinator, false);
+    server.until("the coordinator tells", |server| (oldest(server)? == "ann").then_some(())).await;
+    operator.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn after_a_proxy_was_lost_a_drain_waits_for_what_it_alone_knew() {
     let scene = Scene::default();
     let (server, operator) = running_with("warren:1", &scene).await;
