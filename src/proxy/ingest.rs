@@ -16,8 +16,7 @@ use tokio::time::timeout;
 use super::{
     Error,
     backend::Backend,
-    client::{ClientBody, ClientRequest},
-    error::Cause,
+    client::{ClientBody, ClientRequest, fault},
     fleet::Fleet,
     meters::{EventKind, EventOutcome, Meters},
     observe::Observation,
@@ -98,17 +97,16 @@ fn bearer(headers: &HeaderMap) -> Option<String> {
 }
 
 /// Reads an event. A cluster's events share a bounded room: whoever has its token cannot fill the memory.
-async fn read(backend: &Backend, body: ClientBody) -> Result<Event, Error> {
+async fn read(backend: &Backend, mut body: ClientBody) -> Result<Event, Error> {
     let size = body.size_hint().upper().unwrap_or(MAX_EVENT.into());
     let size = u32::try_from(size).ok().filter(|size| *size <= MAX_EVENT).ok_or(Error::EventTooLarge)?;
     let room = timeout(TURN, backend.events.acquire_many(size.div_ceil(1024)));
     let room = room.await.ok().and_then(Result::ok).ok_or(Error::EventsBusy)?;
     let limit = usize::try_from(MAX_EVENT).unwrap_or(usize::MAX);
-    let body = timeout(ARRIVAL, Limited::new(body, limit).collect()).await.map_err(|_| Error::ClientGone)?;
-    let body = body.map_err(|error: Cause| match error.downcast_ref::<LengthLimitError>() {
-        Some(_) => Error::EventTooLarge,
-        None => Error::ClientGone,
-    })?;
+    body.set_patience(ARRIVAL);
+    let body = Limited::new(body, limit).collect().await;
+    let body =
+        body.map_err(|cause| if cause.is::<LengthLimitError>() { Error::EventTooLarge } else { fault(&cause) })?;
     let event = event::read(&body.to_bytes()).map_err(Error::BadEvent);
     drop(room);
     event
@@ -119,7 +117,7 @@ fn outcome_of(error: &Error) -> EventOutcome {
         Error::NoToken => EventOutcome::Unauthorized,
         Error::EventTooLarge => EventOutcome::TooLarge,
         Error::EventsBusy => EventOutcome::Busy,
-        Error::ClientGone => EventOutcome::Broken,
+        Error::ClientGone | Error::ClientLate => EventOutcome::Broken,
         _ => EventOutcome::Invalid,
     }
 }
