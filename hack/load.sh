@@ -30,7 +30,7 @@ begin_load() { # NAME ADDRESS SECONDS
   "$JAVA" -Xmx1g -XX:+UseSerialGC -cp "$JDBC" "$HACK/../tests/soak/Replicas.java" "jdbc:trino://${2#http://}" \
     "$THREADS" "$3" "$LOGS/stop" >"$LOGS/$1-load.log" 2>&1 &
   LOAD=$!
-  wait_for "the first result" 60 grep -q '^each result' "$LOGS/$1-load.log" || die "no query is answered, log in $LOGS/$1-load.log"
+  wait_for "the first result" 180 grep -q '^each result' "$LOGS/$1-load.log" || die "no query is answered, log in $LOGS/$1-load.log"
 }
 
 # The address of the proxies' Service of a namespace, as seen from here.

@@ -137,7 +137,7 @@ forward() { # TARGET PORT
   kubectl --namespace "$NAMESPACE" port-forward "$1" ":$2" >"$dir/forward" 2>&1 &
   # shellcheck disable=SC2064 # the values of now
   trap "kill $! 2>/dev/null; rm -r '$dir'" EXIT
-  for _ in {1..100}; do
+  for _ in {1..300}; do
     port=$(sed -n 's/^Forwarding from 127.0.0.1:\([0-9]*\) .*/\1/p' "$dir/forward" | head -n 1)
     [ -z "$port" ] || break
     sleep 0.1
@@ -248,7 +248,9 @@ renews() { # GROUP coordinator|worker|events SECONDS [asked]
   deadline=$((SECONDS + $3))
   secret=$cluster-$2-tls owner=trinocluster/$cluster at=("$cluster-$2" 8443)
   [ "$2" != events ] || secret=$PROXY-events-tls owner=proxygroup/${PROXY%-proxy} at=("$PROXY" 9091)
-  before=$(shown "${at[@]}")
+  until before=$(shown "${at[@]}"); do
+    ((SECONDS < deadline)) || no "${at[0]} shows no certificate"
+  done
   "${4:-removed}" "$secret"
   k annotate --overwrite "$owner" "test/renew=$(date +%s%N)" # looked at at once
   until now=$(shown "${at[@]}") && [ "$now" != "$before" ]; do
@@ -454,19 +456,30 @@ exchange() { # GROUP SECONDS COMMAND…
   nations
 }
 
+# Asks as a client of Trino does, who tries again when the gateway has no answer for the moment.
+ask() { curl -sS --max-time 30 --retry 10 --retry-delay 1 --retry-connrefused "$@"; }
+proxy_address() {
+  local address
+  for _ in {1..10}; do
+    address=$("$HACK/query.sh" "$NAMESPACE" "$PROXY")
+    [ -z "$address" ] || { echo "$address"; return; }
+    sleep 1
+  done
+  no "$PROXY cannot be reached"
+}
+
 # A query whose client reads some of its result and then takes its time: QUERY is its id, NEXT where it goes on, ROWS what it
 # has read so far of the 1,500,000.
 begin_reading() {
   local address page
-  address=$("$HACK/query.sh" "$NAMESPACE" "$PROXY")
-  [ -n "$address" ] || no "$PROXY cannot be reached"
-  page=$(curl -sS --max-time 30 -H 'X-Trino-User: reader' --data 'SELECT orderkey FROM tpch.sf1.orders' "$address/v1/statement")
+  address=$(proxy_address)
+  page=$(ask -H 'X-Trino-User: reader' --data 'SELECT orderkey FROM tpch.sf1.orders' "$address/v1/statement")
   QUERY=$(jq -r .id <<<"$page") NEXT=$(jq -r .nextUri <<<"$page") ROWS=0
   until ((ROWS)); do read_page; done
 }
 read_page() {
   local page
-  page=$(curl -sS --max-time 30 "$NEXT")
+  page=$(ask "$NEXT")
   NEXT=$(jq -r '.nextUri // empty' <<<"$page") || no "no page but: ${page:0:300}"
   [ "$(jq -r '.error.message // empty' <<<"$page")" = "" ] || no "the query failed: $(jq -c .error.message <<<"$page")"
   ROWS=$((ROWS + $(jq '.data // [] | length' <<<"$page")))
@@ -519,17 +532,22 @@ drains() { # GROUP SECONDS COMMAND…
 
 # Replaces the cluster of a group under a client that takes longer than the deadline.
 cut_at_deadline() { # GROUP SECONDS COMMAND…
-  local group=$1 limit=$2 old said
+  local group=$1 limit=$2 old
   shift 2
   old=$(names "$group" Active)
   begin_reading
   "$@"
   until_phase "$old" Draining "$limit"
-  until_gone "trinocluster/$old" 60
-  event "trinocluster/$old" "DrainDeadlinePassed: .*1 queries are cut: $QUERY of reader"
+  until_gone "trinocluster/$old" 150
+  # Whose it is, the coordinator alone knows; it may not have answered the last time.
+  event "trinocluster/$old" "DrainDeadlinePassed: .*1 queries are cut: $QUERY( of reader)?"
+  eventually 30 says_gone
+  nations
+}
+says_gone() {
+  local said
   said=$(curl -sS --max-time 30 "$NEXT")
   [[ $said == *"its queries, if any, are gone"* ]] || no "the client is told: $said"
-  nations
 }
 
 # Drains the node of a group's coordinator under a client that reads slowly.
@@ -544,10 +562,11 @@ moves() { # GROUP SECONDS
   trap "kubectl uncordon $node" EXIT
   ! kubectl drain "$node" --pod-selector "trinowarren.io/cluster=$old" --delete-emptydir-data --timeout=10s ||
     no "the coordinator was evicted under a query"
-  until event "trinocluster/$old" "Moving: node \"$node\" is to go" >/dev/null; do
+  until [ -n "$(k get "trinocluster/$old" -o jsonpath='{.metadata.annotations.trinowarren\.io/moving-since}')" ]; do
     ((SECONDS < deadline)) || no "$old is not marked: $(k get "trinocluster/$old" -o json | jq -c .metadata.annotations)"
     sleep 1
   done
+  eventually 10 event "trinocluster/$old" "Moving: node \"$node\" is to go"
   kubectl uncordon "$node"
   until_phase "$old" Draining "$2"
   waits_for_query "$old" 15
@@ -625,19 +644,18 @@ canary_aborts() { # GROUP SECONDS
 # a client in Java takes as long to start as the query may take.
 begin_computing() { # NODES TIMES
   local address page next
-  address=$("$HACK/query.sh" "$NAMESPACE" "$PROXY")
-  [ -n "$address" ] || no "$PROXY cannot be reached"
+  address=$(proxy_address)
   OUT=$(mktemp) RESULT="[$((150030375 * $2)),$((5850350675 * $2))]"
-  page=$(curl -sS --max-time 30 -H 'X-Trino-User: demo' "$address/v1/statement" --data "
+  page=$(ask -H 'X-Trino-User: demo' "$address/v1/statement" --data "
     SELECT count(*), sum(l.orderkey % 7 * (n.nationkey + 1))
     FROM tpch.sf1.lineitem l CROSS JOIN tpch.tiny.nation n CROSS JOIN UNNEST(sequence(1, $2))")
   until jq -e --argjson nodes "$1" '.stats | .state == "RUNNING" and .nodes >= $nodes' <<<"$page" >/dev/null; do
     next=$(jq -r '.nextUri // empty' <<<"$page")
     [ -n "$next" ] || no "the query is over before it ran on $1 nodes: $(jq -c '.error // .data' <<<"$page")"
-    page=$(curl -sS --max-time 30 "$next")
+    page=$(ask "$next")
   done
   while next=$(jq -r '.nextUri // empty' <<<"$page") && [ -n "$next" ]; do
-    page=$(curl -sS --max-time 30 "$next") || break
+    page=$(ask "$next") || break
     jq -c '.data[]?, (.error.message // empty)' <<<"$page" >>"$OUT"
   done &
   COMPUTING=$!
@@ -663,7 +681,8 @@ scales_in() { # GROUP SECONDS
   leave=$(worker_pods "$cluster" | jq -r '.items[] | select(.metadata.annotations["trinowarren.io/leaving-since"]) | .metadata.name' | sort)
   echo "$leave" | paste -sd' ' | sed "s/^/leaving: /"
   kill -0 "$COMPUTING" || no "the query is over before the workers drain: $(cat "$OUT")"
-  condition "trinocluster/$cluster" Reconciling True '^WorkersDraining: 2 workers'
+  # While a pod is unready, that is told instead.
+  eventually 20 condition "trinocluster/$cluster" Reconciling True '^WorkersDraining: 2 workers'
   computed
   echo "the query has ended $((SECONDS - began)) s after it began, with $(worker_pods "$cluster" | jq '.items | length') workers there"
   until [ "$(worker_pods "$cluster" | jq '.items | length')" = 1 ]; do
@@ -713,7 +732,7 @@ removed_at_once() { # GROUP SECONDS
 metric() { # PREFIX
   local pod
   for pod in $(k get pods -l app.kubernetes.io/component=proxy --field-selector=status.phase=Running -o name); do
-    kubectl get --raw "/api/v1/namespaces/$NAMESPACE/pods/${pod#pod/}:9090/proxy/metrics"
+    eventually 10 kubectl get --raw "/api/v1/namespaces/$NAMESPACE/pods/${pod#pod/}:9090/proxy/metrics"
   done | awk -v prefix="$1" 'index($0, prefix) == 1 {sum += $NF} END {print sum + 0}'
 }
 # The proxies were told of at least so many queries that began or ended; most were seen by their pages before.

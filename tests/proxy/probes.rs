@@ -48,7 +48,7 @@ async fn coordinator(
 fn checked(clusters: &[(&str, &str)]) -> Value {
     let mut table = table(clusters);
     table["groups"][0]["healthCheck"] =
-        json!({"sql": "SELECT 'é'", "user": "warren-health", "intervalSeconds": 3600, "timeoutSeconds": 1});
+        json!({"sql": "SELECT 'é'", "user": "warren-health", "intervalSeconds": 3600, "timeoutSeconds": 30});
     table
 }
 
@@ -133,7 +133,9 @@ async fn a_query_that_does_not_end_is_cancelled_where_it_stands() {
         _ => None,
     })
     .await;
-    let gateway = before(&blue).await;
+    let mut table = checked(&[("blue", &blue.url())]);
+    table["groups"][0]["healthCheck"]["timeoutSeconds"] = 1.into();
+    let gateway = Gateway::with(settings(), Some(table)).await;
     assert_eq!(gateway.unhealthy("blue").await, "the query of the health check did not end in time");
     assert_eq!(calls(&blue)[2..], ["GET /v1/statement/executing/q/s/7", "DELETE /v1/statement/executing/q/s/7"]);
 }

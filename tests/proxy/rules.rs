@@ -194,7 +194,7 @@ async fn an_external_router_is_asked_where_no_rule_matches_and_the_default_decid
         ],
         "routing": {
             "rules": [{"name": "own", "when": "user.name == 'own'", "to": {"group": "adhoc"}}],
-            "external": {"url": format!("{}/route", router.url()), "excludeHeaders": ["x-mine"]},
+            "external": {"url": format!("{}/route", router.url()), "excludeHeaders": ["x-mine"], "timeoutMillis": 30000},
             "default": {"group": "adhoc"},
         },
     });

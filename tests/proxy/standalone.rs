@@ -26,7 +26,9 @@ impl Directory {
 
     fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.0.join(name);
-        std::fs::write(&path, text).unwrap();
+        // Whoever follows it never sees half of it.
+        std::fs::write(self.0.join("new"), text).unwrap();
+        std::fs::rename(self.0.join("new"), &path).unwrap();
         path
     }
 }
@@ -58,16 +60,17 @@ fn warren(arguments: &[&str]) -> Command {
     command
 }
 
-/// A port that was free a moment ago.
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+/// Ports that were free a moment ago.
+fn free_ports<const N: usize>() -> [u16; N] {
+    // All are held until the last one is known: no two of them are the same.
+    [(); N].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap()).map(|held| held.local_addr().unwrap().port())
 }
 
 #[tokio::test]
 async fn the_binary_serves_reloads_keeps_the_last_good_table_and_ends_on_sigterm() {
     let (blue, green) = (Coordinator::trino("blue").await, Coordinator::trino("green").await);
     let directory = Directory::new("standalone");
-    let (client, admin, bi) = (free_port(), free_port(), free_port());
+    let [client, admin, bi] = free_ports();
     let yaml = |name: &str, url: String| {
         format!(
             "listen: {{client: '127.0.0.1:{client}', admin: '127.0.0.1:{admin}'}}\n\
@@ -122,13 +125,13 @@ async fn the_binary_serves_reloads_keeps_the_last_good_table_and_ends_on_sigterm
     let refused = json(post_at(bi).await).await["error"]["message"].to_string();
     assert!(refused.contains("Not here."), "{refused}");
 
-    std::fs::write(&file, "groups: []\nroutng: {}\n").unwrap();
+    directory.write("warren.yaml", "groups: []\nroutng: {}\n");
     let line = said("a routing table is refused").await;
     assert!(line.contains("unknown field `routng`"), "{line}");
     assert_eq!(json(post().await).await["from"], "blue");
     assert!(body(admin("/metrics").await).await.contains("warren_proxy_routing_tables_refused_total 1\n"));
 
-    std::fs::write(&file, yaml("green", green.url())).unwrap();
+    directory.write("warren.yaml", &yaml("green", green.url()));
     said("the cluster is healthy").await;
     assert_eq!(json(post().await).await["from"], "green");
 
