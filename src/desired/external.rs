@@ -93,7 +93,12 @@ pub fn authorization(data: &BTreeMap<String, ByteString>) -> Result<String, Inva
             Ok(format!("Bearer {}", text.ok_or(InvalidCredentials::Unfit(TOKEN))?))
         }
         (None, Some(user), Some(_)) if user.contains(&b':') => Err(InvalidCredentials::Colon),
-        (None, Some(user), Some(password)) => Ok(format!("Basic {}", STANDARD.encode([user, b":", password].concat()))),
+        (None, Some(user), Some(password)) => {
+            // An editor ends a file with a new line, and no password has one (RFC 7617, section 2).
+            let password = password.strip_suffix(b"\n").unwrap_or(password);
+            let password = password.strip_suffix(b"\r").unwrap_or(password);
+            Ok(format!("Basic {}", STANDARD.encode([user, b":", password].concat())))
+        }
         (None, ..) => Err(InvalidCredentials::Nothing),
     }
 }
@@ -124,6 +129,10 @@ mod tests {
         // RFC 7617, section 2.
         let basic = data("{username: Aladdin, password: 'open sesame'}");
         assert_eq!(authorization(&basic).as_deref(), Ok("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="));
+        for end in ["\\n", "\\r\\n"] {
+            let from_file = data(&format!("{{username: Aladdin, password: \"open sesame{end}\"}}"));
+            assert_eq!(authorization(&from_file), authorization(&basic));
+        }
         assert_eq!(authorization(&data("{token: \"eyJ.a.b\\n\"}")).as_deref(), Ok("Bearer eyJ.a.b"));
         assert_eq!(authorization(&data("{username: ann, token: abc}")).as_deref(), Ok("Bearer abc"));
         for (yaml, fault) in [

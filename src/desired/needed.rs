@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::catalogs;
@@ -27,6 +28,8 @@ pub struct Needed {
     pub name: String,
     /// The keys that it must have.
     pub keys: Vec<String>,
+    /// Whether their values must not be empty.
+    pub filled: bool,
 }
 
 /// Those that the pods of a cluster need, but for its certificates, which are looked at by what they say.
@@ -39,11 +42,18 @@ pub fn needed_by_cluster(spec: &TrinoClusterSpec) -> Vec<Needed> {
         for (property, from) in catalog.secrets.into_iter().flatten() {
             let PropertySecret { name, key } = from.secret_key_ref.clone();
             let field = catalog.path(property);
-            needed.push(Needed { field, source: Source::Secret, name, keys: vec![key] });
+            needed.push(Needed { field, source: Source::Secret, name, keys: vec![key], filled: false });
         }
     }
     let rest = TrinoClusterSpec { catalogs: None, tls: None, ..spec.clone() };
-    walk("spec", &serde_json::to_value(rest).expect("a spec is JSON"), &mut needed);
+    needed.extend(needed_by("spec", &rest));
+    needed
+}
+
+/// All those to which a part of a spec refers, at `path`.
+pub(super) fn needed_by(path: &str, part: &impl Serialize) -> Vec<Needed> {
+    let mut needed = Vec::new();
+    walk(path, &serde_json::to_value(part).expect("a spec is JSON"), &mut needed);
     needed
 }
 
@@ -55,7 +65,9 @@ fn walk(path: &str, value: &Value, needed: &mut Vec<Needed>) {
             for (name, value) in fields {
                 let path = if properties { format!("{path}[{name}]") } else { format!("{path}.{name}") };
                 match value.as_object().and_then(|fields| reference(name, fields)) {
-                    Some((source, name, keys)) => needed.push(Needed { field: path, source, name, keys }),
+                    Some((source, name, keys)) => {
+                        needed.push(Needed { field: path, source, name, keys, filled: false })
+                    }
                     None => walk(&path, value, needed),
                 }
             }
@@ -94,7 +106,7 @@ fn reference(field: &str, fields: &Map<String, Value>) -> Option<(Source, String
 impl Needed {
     /// What is wrong with it, given the keys that it has, none if it is not there; and the mend.
     pub fn fault(&self, namespace: &str, found: Option<&BTreeSet<String>>) -> Option<String> {
-        let Self { field, source, name, keys } = self;
+        let Self { field, source, name, keys, .. } = self;
         let Some(found) = found else {
             let with = match keys.as_slice() {
                 [] => String::new(),
@@ -119,7 +131,7 @@ mod tests {
 
     fn needed(yaml: &str) -> Vec<String> {
         let spec: TrinoClusterSpec = serde_saphyr::from_str(yaml).expect("a spec");
-        let said = |Needed { field, source, name, keys }| {
+        let said = |Needed { field, source, name, keys, .. }| {
             let of = if source == Source::ConfigMap { "ConfigMap " } else { "" };
             format!("{field}: {of}{name} {}", keys.join(","))
         };
@@ -207,6 +219,7 @@ coordinator:
             source: Source::Secret,
             name: "s".into(),
             keys: keys.iter().map(|&key| key.to_owned()).collect(),
+            filled: false,
         };
         let found = BTreeSet::from(["a".to_owned()]);
         for (keys, found, said) in [

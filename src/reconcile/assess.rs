@@ -141,31 +141,32 @@ fn trouble(spec: &TrinoClusterSpec, deployments: [&Deployment; 2], pods: &[Arc<P
 }
 
 /// The API server does not let the Deployment make its pods.
-pub(super) fn pods_refused_message(deployment: &Deployment) -> Option<String> {
+pub(super) fn pods_refused(deployment: &Deployment) -> Option<Trouble> {
     let conditions = deployment.status.as_ref()?.conditions.as_ref()?;
     let refused =
         conditions.iter().find(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True")?;
     let message = refused.message.as_deref().unwrap_or("no reason given");
     let name = deployment.metadata.name.as_deref().unwrap_or_default();
-    Some(format!(
+    let message = format!(
         "the namespace does not admit the pods of Deployment {name:?}: {message}; \
          mend the namespace's quota or policy, or lower spec's resources"
-    ))
+    );
+    Some(Trouble { reason: "PodsForbidden", message })
 }
 
-fn pods_refused(deployment: &Deployment) -> Option<Trouble> {
-    pods_refused_message(deployment).map(|message| Trouble { reason: "PodsForbidden", message })
+/// Why no node takes the pod, if none does.
+pub(super) fn unschedulable(pod: &Pod) -> Option<&str> {
+    let conditions = pod.status.as_ref()?.conditions.as_ref()?;
+    let condition = conditions
+        .iter()
+        .find(|condition| condition.type_ == "PodScheduled" && condition.reason.as_deref() == Some("Unschedulable"))?;
+    Some(condition.message.as_deref().unwrap_or("no node fits"))
 }
 
 fn pod_trouble(spec: &TrinoClusterSpec, pod: &Pod) -> Option<Trouble> {
     let status = pod.status.as_ref()?;
     let component = pod.metadata.labels.as_ref()?.get(crate::desired::labels::COMPONENT)?.clone();
-    let unschedulable =
-        status.conditions.iter().flatten().find(|condition| {
-            condition.type_ == "PodScheduled" && condition.reason.as_deref() == Some("Unschedulable")
-        });
-    if let Some(condition) = unschedulable {
-        let message = condition.message.as_deref().unwrap_or("no node fits");
+    if let Some(message) = unschedulable(pod) {
         let field = resources_field(&component);
         return Some(Trouble {
             reason: "Unschedulable",
@@ -258,15 +259,14 @@ fn image_field(component: &str, container: &ContainerStatus) -> String {
     }
 }
 
-/// What to say when an image cannot be pulled.
-pub(super) fn image_pull_message(field: &str, container: &ContainerStatus, message: &str) -> String {
+/// A container whose image, that `field` names, cannot be pulled.
+pub(super) fn image_trouble(field: &str, container: &ContainerStatus, message: &str) -> Trouble {
     let image = &container.image;
     let message = message.split('\n').next().unwrap_or_default();
-    format!("cannot pull the image {image:?}: {message}; correct {field}, or name a pull secret in image.pullSecrets")
-}
-
-fn image_trouble(field: &str, container: &ContainerStatus, message: &str) -> Trouble {
-    Trouble { reason: "ImageNotPulled", message: image_pull_message(field, container, message) }
+    let message = format!(
+        "cannot pull the image {image:?}: {message}; correct {field}, or name a pull secret in image.pullSecrets"
+    );
+    Trouble { reason: "ImageNotPulled", message }
 }
 
 fn resources_field(component: &str) -> &'static str {

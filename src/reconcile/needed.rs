@@ -19,19 +19,14 @@ pub(super) const RETRY: Duration = Duration::from_secs(15);
 /// The reason of a condition that tells of a missing Secret.
 pub(super) const SECRET_NOT_FOUND: &str = "SecretNotFound";
 
-/// What is wrong with the first of `needed` that is not there, or lacks a key whose value `counts`; and the mend.
-pub(super) async fn missing(
-    context: &Context,
-    namespace: &str,
-    needed: &[Needed],
-    counts: fn(&[u8]) -> bool,
-) -> Result<Option<Trouble>, Error> {
-    let mut known: BTreeMap<(Source, &str), Option<BTreeSet<String>>> = BTreeMap::new();
+/// What is wrong with the first of `needed` that is not there, or lacks a key; and the mend.
+pub(super) async fn missing(context: &Context, namespace: &str, needed: &[Needed]) -> Result<Option<Trouble>, Error> {
+    let mut known: BTreeMap<_, Option<BTreeSet<String>>> = BTreeMap::new();
     for needed in needed {
-        let object = (needed.source, needed.name.as_str());
+        let object = (needed.source, needed.name.as_str(), needed.filled);
         let found = match known.entry(object) {
             Entry::Occupied(found) => found.into_mut(),
-            Entry::Vacant(new) => new.insert(keys(context, namespace, object, counts).await?),
+            Entry::Vacant(new) => new.insert(keys(context, namespace, object).await?),
         };
         if let Some(message) = needed.fault(namespace, found.as_ref()) {
             let reason = match needed.source {
@@ -44,13 +39,13 @@ pub(super) async fn missing(
     Ok(None)
 }
 
-/// The keys that count of a Secret or ConfigMap; none if it is not there.
+/// The keys of a Secret or ConfigMap, or those whose values are not empty; none if it is not there.
 async fn keys(
     context: &Context,
     namespace: &str,
-    (source, name): (Source, &str),
-    counts: fn(&[u8]) -> bool,
+    (source, name, filled): (Source, &str, bool),
 ) -> Result<Option<BTreeSet<String>>, Error> {
+    let counts = |value: &[u8]| !filled || !value.is_empty();
     Ok(match source {
         Source::Secret => context.secret(namespace, name).await?.map(|secret| {
             let data = secret.data.unwrap_or_default().into_iter();
@@ -73,7 +68,7 @@ pub(super) async fn missing_of_cluster(
     identity: &ClusterIdentity,
     spec: &TrinoClusterSpec,
 ) -> Result<Option<Trouble>, Error> {
-    let missing = missing(context, &identity.namespace, &needed_by_cluster(spec), |_| true).await?;
+    let missing = missing(context, &identity.namespace, &needed_by_cluster(spec)).await?;
     Ok(missing.map(|Trouble { reason, message }| {
         let message = format!("{message}. Pods that need it cannot start until then; those that run go on");
         Trouble { reason, message }

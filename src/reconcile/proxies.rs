@@ -45,7 +45,7 @@ pub(super) async fn reconcile(proxies: Arc<ProxyGroup>, context: &Context) -> Re
         return refuse_config(context, &proxies, &error).await;
     }
     let revision = proxy_revision(&proxies.spec, &listeners);
-    let missing = missing_secret(context, &proxies, &identity).await?;
+    let missing = missing(context, &proxies, &identity).await?;
     if let Some(missing) = &missing
         && !stands(&identity, &revision, &context.index)
     {
@@ -135,16 +135,15 @@ fn listener_status(identity: &ProxyIdentity, proxies: &ProxyGroup, listener: &Li
     ListenerStatus { name: listener.name.clone(), address: identity.listener_address(&proxies.spec, listener) }
 }
 
-/// The condition for the first Secret that the proxies need and that is not there, or lacks a key. Of what it holds
+/// The condition for the first Secret or ConfigMap that the proxies need and that is not there, or lacks a key. Of what it holds
 /// nothing is looked at.
-async fn missing_secret(
+async fn missing(
     context: &Context,
     proxies: &ProxyGroup,
     identity: &ProxyIdentity,
 ) -> Result<Option<Conditions>, Error> {
-    let secrets = proxy_group::needed_secrets(&proxies.spec);
-    // An empty file is no certificate.
-    let missing = needed::missing(context, &identity.namespace, &secrets, |value| !value.is_empty()).await?;
+    let needed = proxy_group::needed_by_proxies(&proxies.spec);
+    let missing = needed::missing(context, &identity.namespace, &needed).await?;
     Ok(missing.map(|Trouble { reason, message }| {
         let message = format!("{message}. The proxies that run stay as they are until then, and none can start");
         let serving = deployed(identity, &context.index).is_some_and(|deployment| ready(&deployment) > 0);
@@ -241,7 +240,7 @@ fn conditions(proxies: &ProxyGroup, deployment: &Deployment, index: &Index, name
     if let Some(message) = references::missing_group_of(proxies, index, namespace) {
         return Conditions::Stalled { serving, reason: "GroupNotFound", message };
     }
-    if let Some((reason, message)) = trouble(deployment, index, namespace, &proxies.name_any()) {
+    if let Some(Trouble { reason, message }) = trouble(deployment, index, namespace, &proxies.name_any()) {
         return Conditions::Stalled { serving, reason, message };
     }
     if assess::is_complete(deployment) {
@@ -253,27 +252,34 @@ fn conditions(proxies: &ProxyGroup, deployment: &Deployment, index: &Index, name
     Conditions::Reconciling { serving, reason: "ProxiesStarting", message }
 }
 
-fn trouble(deployment: &Deployment, index: &Index, namespace: &str, name: &str) -> Option<(&'static str, String)> {
-    if let Some(message) = assess::pods_refused_message(deployment) {
-        return Some(("PodsForbidden", message));
-    }
+fn trouble(deployment: &Deployment, index: &Index, namespace: &str, name: &str) -> Option<Trouble> {
     let pods = Pod::labelled(index, namespace, PROXY_GROUP, name);
-    pods.iter().find_map(|pod| {
-        let container = pod.status.as_ref()?.container_statuses.as_ref()?.first()?;
-        let waiting = container.state.as_ref()?.waiting.as_ref()?;
-        let message = waiting.message.as_deref().unwrap_or_default();
-        match waiting.reason.as_deref()? {
-            "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => {
-                let field = "spec.template.spec.image";
-                Some(("ImageNotPulled", assess::image_pull_message(field, container, message)))
-            }
-            "CrashLoopBackOff" => {
-                let ended = container.last_state.as_ref()?.terminated.as_ref()?;
-                let log = ended.message.as_deref().unwrap_or_default();
-                let last = log.lines().last().unwrap_or("see its log");
-                Some(("ProxyDoesNotStart", format!("a proxy does not start: {last}")))
-            }
-            _ => None,
+    let stay = pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none());
+    assess::pods_refused(deployment).or_else(|| stay.into_iter().find_map(|pod| pod_trouble(pod)))
+}
+
+fn pod_trouble(pod: &Pod) -> Option<Trouble> {
+    if let Some(message) = assess::unschedulable(pod) {
+        let message = format!("no node takes a proxy: {message}; lower spec.template.spec.resources or add nodes");
+        return Some(Trouble { reason: "Unschedulable", message });
+    }
+    let container = pod.status.as_ref()?.container_statuses.as_ref()?.first()?;
+    let waiting = container.state.as_ref()?.waiting.as_ref()?;
+    let message = waiting.message.as_deref().unwrap_or_default();
+    match waiting.reason.as_deref()? {
+        "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => {
+            Some(assess::image_trouble("spec.template.spec.image", container, message))
         }
-    })
+        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
+            let message = format!("a proxy cannot be started: {message}");
+            Some(Trouble { reason: "ContainerNotCreated", message })
+        }
+        "CrashLoopBackOff" => {
+            let ended = container.last_state.as_ref()?.terminated.as_ref()?;
+            let log = ended.message.as_deref().unwrap_or_default();
+            let last = log.lines().last().unwrap_or("see its log");
+            Some(Trouble { reason: "ProxyDoesNotStart", message: format!("a proxy does not start: {last}") })
+        }
+        _ => None,
+    }
 }

@@ -204,3 +204,51 @@ async fn a_renewed_or_deleted_secret_restarts_nothing_and_what_it_held_is_nowher
     assert_eq!(deployment(&server, TEMPLATE), template);
     operator.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_variables_and_volumes_refer_to_is_there_before_a_proxy_is_replaced() {
+    let (server, operator) = running("warren:1").await;
+    let plain = deployment(&server, TEMPLATE);
+    server.edit("proxygroups", "edge", |proxies| {
+        let spec = &mut proxies["spec"]["template"]["spec"];
+        spec["env"] = json!([{"name": "TOKEN", "secretKeyRef": {"name": "tracing", "key": "token"}}]);
+        spec["volumes"] =
+            json!([{"name": "site", "mountPath": "/etc/site", "source": {"configMap": {"name": "site"}}}]);
+    });
+    let metadata = |name: &str| json!({"name": name, "namespace": "trino"});
+    let fields = "spec.template.spec";
+    let message = until_stalled(&server, "SecretNotFound").await;
+    assert!(
+        message.starts_with(&format!("{fields}.env[TOKEN].secretKeyRef: there is no Secret \"tracing\"")),
+        "{message}"
+    );
+    // A variable may be empty.
+    server.put(
+        "secrets",
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata("tracing"), "data": {"token": ""}}),
+    );
+    let message = until_stalled(&server, "ConfigMapNotFound").await;
+    let wanted = format!("{fields}.volumes[site].source.configMap: there is no ConfigMap \"site\"");
+    assert!(message.starts_with(&wanted), "{message}");
+    assert!(is_ready(&server), "it serves");
+    assert_eq!(deployment(&server, TEMPLATE), plain);
+    server.put("configmaps", json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata("site")}));
+    server.until("the proxies are replaced", |server| (deployment(server, TEMPLATE) != plain).then_some(())).await;
+    make_ready(&server, "edge");
+    until_ready(&server, "proxygroups", "edge").await;
+    operator.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proxy_that_no_node_takes_is_told() {
+    let (server, operator) = running("warren:1").await;
+    server.edit("pods", "edge-proxy-0", |pod| {
+        let message = "0/3 nodes are available: 3 Insufficient memory.";
+        pod["status"] = json!({"phase": "Pending", "conditions":
+            [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}]});
+    });
+    let message = until_stalled(&server, "Unschedulable").await;
+    assert!(message.contains("3 Insufficient memory") && message.contains("spec.template.spec.resources"), "{message}");
+    assert!(is_ready(&server), "the other one serves");
+    operator.stop().await;
+}

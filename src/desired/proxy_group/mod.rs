@@ -40,7 +40,7 @@ pub use events::events_leaf;
 pub use listeners::{ListenerPort, admin_port, check_ports, listener_ports, ports_of};
 pub use pods::{ADMIN_PORT, ADMIN_TOKEN_KEY, CLIENT_PORT, EVENTS, EVENTS_PORT, render};
 pub use relabel::metadata_patch;
-pub use tls::needed_secrets;
+pub use tls::needed_by_proxies;
 
 /// Who a ProxyGroup is, as its objects carry it.
 #[derive(Clone, Debug, PartialEq)]

@@ -4,8 +4,11 @@ use k8s_openapi::api::core::v1::{KeyToPath, SecretVolumeSource, Volume};
 
 use super::admin;
 use crate::{
-    api::{BackendTls, ClientAuthentication, ClientTls, ProxyGroupSpec},
-    desired::{CA_KEY, Needed, Source},
+    api::{BackendTls, ClientAuthentication, ClientTls, ProxyGroupSpec, ProxyPodSpec},
+    desired::{
+        CA_KEY,
+        needed::{Needed, Source, needed_by},
+    },
 };
 
 const SECRET_REF: &str = "spec.template.spec.security.tls.client.secretRef";
@@ -44,15 +47,19 @@ pub(super) fn client(spec: &ProxyGroupSpec) -> Option<&ClientTls> {
     admin::security(spec)?.client.as_ref()
 }
 
-/// The Secrets of users that the proxies need.
-pub fn needed_secrets(spec: &ProxyGroupSpec) -> Vec<Needed> {
+/// The Secrets and ConfigMaps of users that the proxies need.
+pub fn needed_by_proxies(spec: &ProxyGroupSpec) -> Vec<Needed> {
     let needed = |Mounted { field, secret, files, .. }: Mounted| Needed {
         field: field.to_owned(),
         source: Source::Secret,
         name: secret,
         keys: files.into_iter().map(|file| file.key).collect(),
+        // An empty file is no certificate.
+        filled: true,
     };
-    mounted(spec).into_iter().map(needed).collect()
+    let pods = spec.template.as_ref().and_then(|template| template.spec.clone()).unwrap_or_default();
+    let rest = ProxyPodSpec { security: None, ..pods };
+    mounted(spec).into_iter().map(needed).chain(needed_by("spec.template.spec", &rest)).collect()
 }
 
 /// What is mounted.
