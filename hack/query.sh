@@ -32,5 +32,5 @@ ADDRESS=$(direct_address) || ADDRESS=
 (($# > 2)) || { echo "$ADDRESS"; exit 0; }
 [ -n "$ADDRESS" ] || forward "$(kubectl -n "$NAMESPACE" get service "$SERVICE" -o jsonpath='{.spec.ports[0].port}')"
 "$HACK/tools.sh" trino
-timeout "${WARREN_QUERY_TIMEOUT:-120}" trino --server "$ADDRESS" --user "${WARREN_USER:-demo}" --no-progress --execute "$3" "${@:4}" \
+TRINO_CLI_SHORT=1 timeout "${WARREN_QUERY_TIMEOUT:-120}" trino --server "$ADDRESS" --user "${WARREN_USER:-demo}" --no-progress --execute "$3" "${@:4}" \
   2> >(grep -vE 'org[.]jline[.]utils[.]Log|dumb terminal' >&2) # of no use to anybody here

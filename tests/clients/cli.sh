@@ -14,8 +14,8 @@ WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
 
 cli_at() { # ADDRESS FLAG…
-  "$JAVA" -XX:+UseSerialGC -XX:TieredStopAtLevel=1 --enable-native-access=ALL-UNNAMED -jar "$TRINO_CLI" \
-    --server "$1" --user "${AS:-clients}" --timezone UTC --no-progress "${@:2}"
+  "$JAVA" -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:SharedArchiveFile="$(dirname "$TRINO_CLI")/classes.jsa" -Xlog:disable \
+    --enable-native-access=ALL-UNNAMED -jar "$TRINO_CLI" --server "$1" --user "${AS:-clients}" --timezone UTC --no-progress "${@:2}"
 }
 
 scrub() { # what differs from run to run, or is the terminal's
