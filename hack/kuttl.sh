@@ -2,10 +2,11 @@
 # The end-to-end tests: installs this tree's operator, then runs tests/kuttl against a real API server, kubelet and
 # Trino. What every test needs is installed once; tests/kuttl/nodes holds those that must be alone on the node,
 # tests/kuttl/last those that must be alone with the operator, tests/kuttl/more those that run by their names alone.
-# Each test is a line `ok` or `FAILED` with its time, and a failed one is followed by the end of its log.
+# Each test is a line `ok` or `FAILED` with its time as soon as it has ended, and a failed one is followed by the end of its log.
 #
 #   kuttl.sh              all tests
 #   kuttl.sh NAME…        some, by the names of their folders
+#   WARREN_PARALLEL=N     so many at a time, where they may; 3
 #   WARREN_IMAGE=REF      tests this image, and builds none
 #   WARREN_KEEP=1         leaves the namespaces of the tests
 set -euo pipefail
@@ -15,6 +16,9 @@ TESTS=$(realpath "$HACK/../tests/kuttl")
 LOGS=$(realpath -m "$HACK/../target/test-logs/kuttl")
 TRINO_VERSION=$(sed -n 's/^ *version: "\(.*\)".*/\1/p' "$TESTS/fleet.yaml")
 LEFTOVER_LIMIT=120 # seconds that a namespace may take to go
+PARALLEL=${WARREN_PARALLEL:-3} # each has one to three Trinos of 0.7 GiB; cores are the limit, but each waits a good part of its time
+# These begin first, so that none of them runs alone at the end.
+LONGEST=(scale-in drain canary spooling scale authentication tls)
 FAILED=0
 
 prepare() {
@@ -51,29 +55,54 @@ examples() {
   done
 }
 
-# kuttl's words, one line per step, are the log of a folder's run; on the screen each test gets one.
-run() { # FOLDER [TEST]
-  local log flags=()
-  log=$LOGS/$(basename "$1")${2:+-$2}.log
-  [ -z "${2:-}" ] || flags+=(--test "$2")
+# A test; whether it passed. kuttl's words, one line per step, are in its log. It has a folder of its own, for kuttl writes there.
+run() { # FOLDER NAME
+  local log=$LOGS/$2/kuttl.log flags=()
+  mkdir -p "$LOGS/$2"
   [ -z "${WARREN_KEEP:-}" ] || flags+=(--skip-delete)
-  (cd "$LOGS" && kubectl-kuttl test "$1" --config "$TESTS/kuttl-test.yaml" "${flags[@]}" >"$log" 2>&1) || true
-  report "$log"
+  (cd "$LOGS/$2" && kubectl-kuttl test "$TESTS/$1" --config "$TESTS/kuttl-test.yaml" --test "$2" "${flags[@]}" >"$log" 2>&1) || true
+  report "$2" "$log"
 }
 
-report() { # LOG
-  local state name seconds
-  grep -qE -- '--- (PASS|FAIL): kuttl/harness/' "$1" || { tail -n 20 "$1" | sed 's/^/        | /'; FAILED=$((FAILED + 1)); echo "FAILED  kuttl ran no test"; return; }
-  while read -r state name seconds; do
-    case $state in
-      PASS) printf 'ok      %-16s %4.0f s\n' "$name" "$seconds" ;;
-      *)
-        printf 'FAILED  %-16s %4.0f s, log in %s\n' "$name" "$seconds" "$1"
-        grep -E "^ *logger.go:.* \| $name(/|\s)|^ *case.go:" "$1" | sed -E 's/^ *[a-z]+\.go:[0-9]+: //' | tail -n 60 | cut -c1-400 | sed 's/^/        | /'
-        FAILED=$((FAILED + 1))
-        ;;
-    esac
-  done < <(sed -nE 's|.*--- (PASS\|FAIL): kuttl/harness/([^ ]+) \(([0-9.]+)s\).*|\1 \2 \3|p' "$1")
+report() { # NAME LOG
+  local state seconds
+  read -r state seconds < <(sed -nE "s|.*--- (PASS\|FAIL): kuttl/harness/$1 \\(([0-9.]+)s\\).*|\1 \2|p" "$2") || true
+  if [ "${state:-}" = PASS ]; then
+    printf 'ok      %-16s %4.0f s\n' "$1" "$seconds"
+    return
+  fi
+  { # in one piece, for others tell at the same time
+    printf 'FAILED  %-16s %4.0f s, log in %s\n' "$1" "${seconds:-0}" "$2"
+    if [ -n "${state:-}" ]; then
+      grep -E "^ *logger.go:.* \| $1(/|\s)|^ *case.go:" "$2" | sed -E 's/^ *[a-z]+\.go:[0-9]+: //' | tail -n 60 | cut -c1-400
+    else
+      tail -n 20 "$2"
+    fi | sed 's/^/        | /'
+  } >"$2.report"
+  cat "$2.report"
+  return 1
+}
+
+run_one() { run "$@" || FAILED=$((FAILED + 1)); } # FOLDER NAME
+
+run_all() { # FOLDER: several at a time
+  local name pid
+  local -A running=()
+  for name in $(in_order "$1"); do
+    while ((${#running[@]} >= PARALLEL)); do await; done
+    run "$1" "$name" &
+    running[$!]=$name
+  done
+  while ((${#running[@]})); do await; done
+}
+await() { # the end of one of `running`
+  wait -n -p pid "${!running[@]}" || FAILED=$((FAILED + 1))
+  unset "running[$pid]"
+}
+in_order() { # FOLDER
+  local name
+  for name in "${LONGEST[@]}"; do [ ! -d "$TESTS/$1/$name" ] || echo "$name"; done
+  for name in "$TESTS/$1"/*/; do basename "$name"; done | grep -vxF "$(printf '%s\n' "${LONGEST[@]}")" || true
 }
 
 # Kubernetes (1.33 and newer) removes the pods of a namespace first, and looks again only after half of the longest grace period
@@ -96,7 +125,7 @@ leftovers() { # a namespace that does not go has an object whose finalizer nobod
 no_namespaces() { ! kubectl get namespaces -o name | grep -q '^namespace/kuttl-'; }
 
 main() {
-  local name
+  local name folder
   mkdir -p "$LOGS"
   prepare
   hasten &>/dev/null &
@@ -104,17 +133,15 @@ main() {
   trap "kill $!" EXIT
   if (($#)); then
     for name in "$@"; do
-      if [ -d "$TESTS/cases/$name" ]; then run "$TESTS/cases" "$name"
-      elif [ -d "$TESTS/nodes/$name" ]; then run "$TESTS/nodes" "$name"
-      elif [ -d "$TESTS/last/$name" ]; then run "$TESTS/last" "$name"
-      elif [ -d "$TESTS/more/$name" ]; then run "$TESTS/more" "$name"
-      else die "no such test: $name"; fi
+      folder=$(cd "$TESTS" && compgen -G "*/$name/") || die "no such test: $name"
+      run_one "${folder%%/*}" "$name"
     done
   else
     verdict examples examples
-    run "$TESTS/cases"
-    run "$TESTS/nodes"
-    run "$TESTS/last"
+    run_all cases
+    for folder in nodes last; do
+      for name in $(in_order "$folder"); do run_one "$folder" "$name"; done
+    done
     [ -n "${WARREN_KEEP:-}" ] || verdict no-leftovers leftovers
   fi
   ((FAILED == 0))
