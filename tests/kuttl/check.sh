@@ -456,8 +456,8 @@ exchange() { # GROUP SECONDS COMMAND…
   nations
 }
 
-# Asks as a client of Trino does, who tries again when the gateway has no answer for the moment.
-ask() { curl -sS --max-time 30 --retry 10 --retry-delay 1 --retry-connrefused "$@"; }
+# A page as a client of Trino gets it, who tries again when the gateway has none for the moment.
+page_of() { curl -sS --max-time 30 --retry 10 --retry-delay 1 --retry-connrefused "$@"; }
 proxy_address() {
   local address
   for _ in {1..10}; do
@@ -473,13 +473,13 @@ proxy_address() {
 begin_reading() {
   local address page
   address=$(proxy_address)
-  page=$(ask -H 'X-Trino-User: reader' --data 'SELECT orderkey FROM tpch.sf1.orders' "$address/v1/statement")
+  page=$(page_of -H 'X-Trino-User: reader' --data 'SELECT orderkey FROM tpch.sf1.orders' "$address/v1/statement")
   QUERY=$(jq -r .id <<<"$page") NEXT=$(jq -r .nextUri <<<"$page") ROWS=0
   until ((ROWS)); do read_page; done
 }
 read_page() {
   local page
-  page=$(ask "$NEXT")
+  page=$(page_of "$NEXT")
   NEXT=$(jq -r '.nextUri // empty' <<<"$page") || no "no page but: ${page:0:300}"
   [ "$(jq -r '.error.message // empty' <<<"$page")" = "" ] || no "the query failed: $(jq -c .error.message <<<"$page")"
   ROWS=$((ROWS + $(jq '.data // [] | length' <<<"$page")))
@@ -646,16 +646,16 @@ begin_computing() { # NODES TIMES
   local address page next
   address=$(proxy_address)
   OUT=$(mktemp) RESULT="[$((150030375 * $2)),$((5850350675 * $2))]"
-  page=$(ask -H 'X-Trino-User: demo' "$address/v1/statement" --data "
+  page=$(page_of -H 'X-Trino-User: demo' "$address/v1/statement" --data "
     SELECT count(*), sum(l.orderkey % 7 * (n.nationkey + 1))
     FROM tpch.sf1.lineitem l CROSS JOIN tpch.tiny.nation n CROSS JOIN UNNEST(sequence(1, $2))")
   until jq -e --argjson nodes "$1" '.stats | .state == "RUNNING" and .nodes >= $nodes' <<<"$page" >/dev/null; do
     next=$(jq -r '.nextUri // empty' <<<"$page")
     [ -n "$next" ] || no "the query is over before it ran on $1 nodes: $(jq -c '.error // .data' <<<"$page")"
-    page=$(ask "$next")
+    page=$(page_of "$next")
   done
   while next=$(jq -r '.nextUri // empty' <<<"$page") && [ -n "$next" ]; do
-    page=$(ask "$next") || break
+    page=$(page_of "$next") || break
     jq -c '.data[]?, (.error.message // empty)' <<<"$page" >>"$OUT"
   done &
   COMPUTING=$!
