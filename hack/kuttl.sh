@@ -17,7 +17,7 @@ LOGS=$(realpath -m "$HACK/../target/test-logs/kuttl")
 TRINO_VERSION=$(sed -n 's/^ *version: "\(.*\)".*/\1/p' "$TESTS/fleet.yaml")
 LEFTOVER_LIMIT=120 # seconds that a namespace may take to go
 PARALLEL=${WARREN_PARALLEL:-3} # each has one to three Trinos of 0.7 GiB; cores are the limit, but each waits a good part of its time
-# These begin first, so that none of them runs alone at the end.
+# These begin early, so that none of them runs alone at the end.
 LONGEST=(scale-in drain canary spooling scale authentication tls)
 FAILED=0
 
@@ -99,11 +99,11 @@ await() { # the end of one of `running`
   wait -n -p pid "${!running[@]}" || FAILED=$((FAILED + 1))
   unset "running[$pid]"
 }
-in_order() { # FOLDER
-  local name
-  for name in "${LONGEST[@]}"; do [ ! -d "$TESTS/$1/$name" ] || echo "$name"; done
-  for name in "$TESTS/$1"/*/; do basename "$name"; done | grep -vxF "$(printf '%s\n' "${LONGEST[@]}")" || true
+in_order() { # FOLDER: in turns with the others, which are lighter, too
+  paste -d '\n' <(long_ones "$1") <(others "$1") | grep .
 }
+long_ones() { local name; for name in "${LONGEST[@]}"; do [ ! -d "$TESTS/$1/$name" ] || echo "$name"; done; } # FOLDER
+others() { for name in "$TESTS/$1"/*/; do basename "$name"; done | grep -vxF "$(printf '%s\n' "${LONGEST[@]}")" || true; } # FOLDER
 
 # Kubernetes (1.33 and newer) removes the pods of a namespace first, and looks again only after half of the longest grace period
 # that it saw, though they are gone: workers have minutes. A namespace that changes is looked at at once.

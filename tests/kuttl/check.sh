@@ -61,6 +61,9 @@ eventually() { # SECONDS CHECK…
   done
 }
 
+# A command that may fail once, with what it says when it does not.
+again() { "$@" || { sleep 2 && "$@"; }; }
+
 clusters_json() { k get trinoclusters -l "trinowarren.io/group=$1" --sort-by=.metadata.creationTimestamp -o json; } # GROUP
 names() { clusters_json "$1" | jq -r --arg phase "$2" '.items[] | select((.status.phase // "none") | test("^(" + $phase + ")$")) | .metadata.name'; } # GROUP PHASES
 phase() { k get trinocluster "$1" --ignore-not-found -o jsonpath='{.status.phase}'; } # CLUSTER
@@ -732,7 +735,7 @@ removed_at_once() { # GROUP SECONDS
 metric() { # PREFIX
   local pod
   for pod in $(k get pods -l app.kubernetes.io/component=proxy --field-selector=status.phase=Running -o name); do
-    eventually 10 kubectl get --raw "/api/v1/namespaces/$NAMESPACE/pods/${pod#pod/}:9090/proxy/metrics"
+    again kubectl get --raw "/api/v1/namespaces/$NAMESPACE/pods/${pod#pod/}:9090/proxy/metrics"
   done | awk -v prefix="$1" 'index($0, prefix) == 1 {sum += $NF} END {print sum + 0}'
 }
 # The proxies were told of at least so many queries that began or ended; most were seen by their pages before.
