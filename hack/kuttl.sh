@@ -20,6 +20,7 @@ PARALLEL=${WARREN_PARALLEL:-3} # each has one to three Trinos of 0.7 GiB; cores 
 # These begin early, so that none of them runs alone at the end.
 LONGEST=(scale-in drain canary spooling scale authentication tls)
 FAILED=0
+declare -A RUNNING=() # the name of each test that runs aside, by its process
 
 prepare() {
   local settings
@@ -60,7 +61,7 @@ run() { # FOLDER NAME
   local log=$LOGS/$2/kuttl.log flags=()
   mkdir -p "$LOGS/$2"
   [ -z "${WARREN_KEEP:-}" ] || flags+=(--skip-delete)
-  (cd "$LOGS/$2" && kubectl-kuttl test "$TESTS/$1" --config "$TESTS/kuttl-test.yaml" --test "$2" "${flags[@]}" >"$log" 2>&1) || true
+  (cd "$LOGS/$2" && kubectl-kuttl test "$TESTS/$1" --config "$TESTS/kuttl-test.yaml" --test "^$2\$" "${flags[@]}" >"$log" 2>&1 </dev/null) || true
   report "$2" "$log"
 }
 
@@ -86,18 +87,25 @@ report() { # NAME LOG
 run_one() { run "$@" || FAILED=$((FAILED + 1)); } # FOLDER NAME
 
 run_all() { # FOLDER: several at a time
-  local name pid
-  local -A running=()
+  local name
   for name in $(in_order "$1"); do
-    while ((${#running[@]} >= PARALLEL)); do await; done
+    while ((${#RUNNING[@]} >= PARALLEL)); do await; done
+    set -m # a group of its own, which can be ended whole
     run "$1" "$name" &
-    running[$!]=$name
+    set +m
+    RUNNING[$!]=$name
   done
-  while ((${#running[@]})); do await; done
+  while ((${#RUNNING[@]})); do await; done
 }
-await() { # the end of one of `running`
-  wait -n -p pid "${!running[@]}" || FAILED=$((FAILED + 1))
-  unset "running[$pid]"
+await() { # the end of one that runs aside
+  local pid
+  wait -n -p pid "${!RUNNING[@]}" || FAILED=$((FAILED + 1))
+  unset "RUNNING[$pid]"
+}
+end() { # PID of what hastens
+  local pid
+  kill "$1"
+  for pid in "${!RUNNING[@]}"; do kill -- "-$pid"; done 2>/dev/null
 }
 in_order() { # FOLDER: in turns with the others, which are lighter, too
   paste -d '\n' <(long_ones "$1") <(others "$1") | grep .
@@ -130,7 +138,7 @@ main() {
   prepare
   hasten &>/dev/null &
   # shellcheck disable=SC2064 # the value of now
-  trap "kill $!" EXIT
+  trap "end $!" EXIT
   if (($#)); then
     for name in "$@"; do
       folder=$(cd "$TESTS" && compgen -G "*/$name/") || die "no such test: $name"

@@ -83,7 +83,7 @@ pub enum InvalidCredentials {
 /// # Errors
 /// When it stands for none. The message holds nothing of the values.
 pub fn authorization(data: &BTreeMap<String, ByteString>) -> Result<String, InvalidCredentials> {
-    let value = |key: &str| data.get(key).map(|value| value.0.as_slice()).filter(|value| !value.is_empty());
+    let value = |key: &str| data.get(key).map(|value| line(&value.0)).filter(|value| !value.is_empty());
     match (value(TOKEN), value(USERNAME), value(PASSWORD)) {
         (Some(_), _, Some(_)) => Err(InvalidCredentials::Both),
         (Some(token), _, None) => {
@@ -93,14 +93,16 @@ pub fn authorization(data: &BTreeMap<String, ByteString>) -> Result<String, Inva
             Ok(format!("Bearer {}", text.ok_or(InvalidCredentials::Unfit(TOKEN))?))
         }
         (None, Some(user), Some(_)) if user.contains(&b':') => Err(InvalidCredentials::Colon),
-        (None, Some(user), Some(password)) => {
-            // An editor ends a file with a new line, and no password has one (RFC 7617, section 2).
-            let password = password.strip_suffix(b"\n").unwrap_or(password);
-            let password = password.strip_suffix(b"\r").unwrap_or(password);
-            Ok(format!("Basic {}", STANDARD.encode([user, b":", password].concat())))
-        }
+        (None, Some(user), Some(password)) => Ok(format!("Basic {}", STANDARD.encode([user, b":", password].concat()))),
         (None, ..) => Err(InvalidCredentials::Nothing),
     }
+}
+
+/// A value without the end of its line: an editor ends a file with one, and neither a user nor a password has any (RFC 7617, section
+/// 2).
+fn line(value: &[u8]) -> &[u8] {
+    let line = value.strip_suffix(b"\n").unwrap_or(value);
+    line.strip_suffix(b"\r").unwrap_or(line)
 }
 
 /// What the proxies' Secret is to hold: all that it holds but credentials for checks, and `wanted` of these.
@@ -130,7 +132,7 @@ mod tests {
         let basic = data("{username: Aladdin, password: 'open sesame'}");
         assert_eq!(authorization(&basic).as_deref(), Ok("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="));
         for end in ["\\n", "\\r\\n"] {
-            let from_file = data(&format!("{{username: Aladdin, password: \"open sesame{end}\"}}"));
+            let from_file = data(&format!("{{username: \"Aladdin{end}\", password: \"open sesame{end}\"}}"));
             assert_eq!(authorization(&from_file), authorization(&basic));
         }
         assert_eq!(authorization(&data("{token: \"eyJ.a.b\\n\"}")).as_deref(), Ok("Bearer eyJ.a.b"));
@@ -139,6 +141,7 @@ mod tests {
             ("{}", InvalidCredentials::Nothing),
             ("{username: ann}", InvalidCredentials::Nothing),
             ("{password: secret}", InvalidCredentials::Nothing),
+            ("{username: ann, password: \"\\n\"}", InvalidCredentials::Nothing),
             ("{username: ann, password: secret, token: abc}", InvalidCredentials::Both),
             ("{token: 'a b'}", InvalidCredentials::Unfit("token")),
             ("{username: 'a:b', password: secret}", InvalidCredentials::Colon),

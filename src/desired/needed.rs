@@ -66,7 +66,7 @@ fn walk(path: &str, value: &Value, needed: &mut Vec<Needed>) {
                 let path = if properties { format!("{path}[{name}]") } else { format!("{path}.{name}") };
                 match value.as_object().and_then(|fields| reference(name, fields)) {
                     Some((source, name, keys)) => {
-                        needed.push(Needed { field: path, source, name, keys, filled: false })
+                        needed.push(Needed { field: path, source, name, keys, filled: false });
                     }
                     None => walk(&path, value, needed),
                 }

@@ -45,6 +45,9 @@ pub(super) async fn reconcile(proxies: Arc<ProxyGroup>, context: &Context) -> Re
         return refuse_config(context, &proxies, &error).await;
     }
     let revision = proxy_revision(&proxies.spec, &listeners);
+    // What proxies that run live by is kept up, whatever new ones lack; and new ones may refer to it.
+    let has_credentials = credentials::settle(context, &proxies, &identity).await?;
+    let certificates = proxy_certificates::settle(context, &proxies, &identity, &listeners).await?;
     let missing = missing(context, &proxies, &identity).await?;
     if let Some(missing) = &missing
         && !stands(&identity, &revision, &context.index)
@@ -62,8 +65,6 @@ pub(super) async fn reconcile(proxies: Arc<ProxyGroup>, context: &Context) -> Re
         proxy_group::objects(&identity, &proxies.spec, &revision, &rendered).ok_or(Error::Incomplete(name))?;
     let own_table = identity.routing_config_map(&proxies.spec);
     let config_maps: Vec<_> = objects.config.iter().map(ResourceExt::name_any).chain([own_table]).collect();
-    let has_credentials = credentials::settle(context, &proxies, &identity).await?;
-    let certificates = proxy_certificates::settle(context, &proxies, &identity, &listeners).await?;
     let deployment = apply(context, objects).await?;
     tuning::relabel(context, &proxies, &identity).await?;
     let found = tuning::look(context, &proxies, &identity, assess::is_complete(&deployment)).await?;

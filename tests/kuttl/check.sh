@@ -62,7 +62,11 @@ eventually() { # SECONDS CHECK…
 }
 
 # A command that may fail once, with what it says when it does not.
-again() { "$@" || { sleep 2 && "$@"; }; }
+again() {
+  local said
+  said=$("$@") || { sleep 2 && said=$("$@"); } || return
+  echo "$said"
+}
 
 clusters_json() { k get trinoclusters -l "trinowarren.io/group=$1" --sort-by=.metadata.creationTimestamp -o json; } # GROUP
 names() { clusters_json "$1" | jq -r --arg phase "$2" '.items[] | select((.status.phase // "none") | test("^(" + $phase + ")$")) | .metadata.name'; } # GROUP PHASES
@@ -142,7 +146,7 @@ forward() { # TARGET PORT
   trap "kill $! 2>/dev/null; rm -r '$dir'" EXIT
   for _ in {1..300}; do
     port=$(sed -n 's/^Forwarding from 127.0.0.1:\([0-9]*\) .*/\1/p' "$dir/forward" | head -n 1)
-    [ -z "$port" ] || break
+    { [ -z "$port" ] && kill -0 $! 2>/dev/null; } || break
     sleep 0.1
   done
   [ -n "$port" ] || no "no way to port $2 of $1: $(cat "$dir/forward")"
@@ -449,7 +453,7 @@ exchange() { # GROUP SECONDS COMMAND…
   done
   echo "the new cluster: $new, after $((SECONDS - deadline + limit)) s"
   until [ -z "$(k get trinocluster "$old" --ignore-not-found -o name)" ]; do
-    now=$(phase "$old")
+    now=$(phase "$old") || continue
     case $now in Active | Draining | Drained | Terminating | '') ;; *) no "$old is $now" ;; esac
     nations
     ((SECONDS < deadline)) || no "$old is still there after $limit s, $now"
@@ -460,7 +464,7 @@ exchange() { # GROUP SECONDS COMMAND…
 }
 
 # A page as a client of Trino gets it, who tries again when the gateway has none for the moment.
-page_of() { curl -sS --max-time 30 --retry 10 --retry-delay 1 --retry-connrefused "$@"; }
+page_of() { curl -sS --fail --max-time 30 --retry 10 --retry-delay 1 --retry-max-time 60 --retry-connrefused "$@"; }
 proxy_address() {
   local address
   for _ in {1..10}; do
@@ -468,7 +472,7 @@ proxy_address() {
     [ -z "$address" ] || { echo "$address"; return; }
     sleep 1
   done
-  no "$PROXY cannot be reached"
+  no "$PROXY cannot be reached" >&2
 }
 
 # A query whose client reads some of its result and then takes its time: QUERY is its id, NEXT where it goes on, ROWS what it

@@ -252,3 +252,17 @@ async fn a_proxy_that_no_node_takes_is_told() {
     assert!(is_ready(&server), "the other one serves");
     operator.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn proxies_may_refer_to_what_is_made_for_them() {
+    let (server, operator) = running("warren:1").await;
+    let plain = deployment(&server, TEMPLATE);
+    server.edit("proxygroups", "edge", |proxies| {
+        let spec = &mut proxies["spec"]["template"]["spec"];
+        spec["security"]["tls"]["admin"] = json!({"enabled": true});
+        let source = json!({"secret": {"secretName": "edge-proxy-admin-tls"}});
+        spec["volumes"] = json!([{"name": "admin", "mountPath": "/etc/admin", "source": source}]);
+    });
+    server.until("the proxies are replaced", |server| (deployment(server, TEMPLATE) != plain).then_some(())).await;
+    operator.stop().await;
+}
