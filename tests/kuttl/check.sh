@@ -546,8 +546,7 @@ cut_at_deadline() { # GROUP SECONDS COMMAND…
   "$@"
   until_phase "$old" Draining "$limit"
   until_gone "trinocluster/$old" 150
-  # Whose it is, the coordinator alone knows; it may not have answered the last time.
-  event "trinocluster/$old" "DrainDeadlinePassed: .*1 queries are cut: $QUERY( of reader)?"
+  event "trinocluster/$old" "DrainDeadlinePassed: .*1 queries are cut: $QUERY of reader"
   eventually 30 says_gone
   nations
 }

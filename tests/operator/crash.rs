@@ -100,7 +100,7 @@ async fn what_the_api_server_refuses_is_told_and_not_tried_again_and_again() {
     let (status, reason, message) = condition(&group, "Stalled").expect("a condition");
     assert_eq!((status.as_str(), reason.as_str()), ("True", "Forbidden"), "{message}");
     let tries = server.faults.refusals();
-    assert!((15..=40).contains(&tries), "{tries} tries in an hour");
+    assert!((20..=40).contains(&tries), "{tries} tries in an hour");
     assert_eq!(group["status"]["lastOrdinal"], 1, "no number is lost to them");
     server.faults.refuse(None);
     server.edit("trinoclustergroups", "adhoc", |group| group["spec"]["template"]["spec"]["version"] = "477".into());
