@@ -24,6 +24,8 @@ pub(super) struct Assessment {
     pub(super) conditions: Conditions,
 }
 
+const NOT_CREATED: &str = "ContainerNotCreated";
+
 /// Something that no waiting mends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Trouble {
@@ -183,18 +185,9 @@ fn pod_trouble(spec: &TrinoClusterSpec, pod: &Pod) -> Option<Trouble> {
 }
 
 fn container_trouble(spec: &TrinoClusterSpec, component: &str, container: &ContainerStatus) -> Option<Trouble> {
-    let waiting = container.state.as_ref().and_then(|state| state.waiting.as_ref());
-    let reason = waiting.and_then(|waiting| waiting.reason.as_deref()).unwrap_or_default();
-    let message = waiting.and_then(|waiting| waiting.message.as_deref()).unwrap_or_default();
-    match reason {
-        "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => {
-            return Some(image_trouble(&image_field(component, container), container, message));
-        }
-        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
-            let message = format!("the {component} cannot be started: {message}");
-            return Some(Trouble { reason: "ContainerNotCreated", message });
-        }
-        _ => {}
+    let held_up = held_up(container, &image_field(component, container), &format!("the {component}"));
+    if held_up.is_some() {
+        return held_up;
     }
     let current = container.state.as_ref().and_then(|state| state.terminated.as_ref());
     let last = container.last_state.as_ref().and_then(|state| state.terminated.as_ref());
@@ -222,19 +215,10 @@ fn container_trouble(spec: &TrinoClusterSpec, component: &str, container: &Conta
 /// What keeps Trino's container from being started at all: a plugin that cannot be copied, or what an overlay does before.
 fn init_trouble(component: &str, container: &ContainerStatus) -> Option<Trouble> {
     let state = container.state.as_ref()?;
-    let waiting = state.waiting.as_ref();
-    let reason = waiting.and_then(|waiting| waiting.reason.as_deref()).unwrap_or_default();
-    let message = waiting.and_then(|waiting| waiting.message.as_deref()).unwrap_or_default();
     let field = image_field(component, container);
-    match reason {
-        "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => {
-            return Some(image_trouble(&field, container, message));
-        }
-        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
-            let message = format!("the {component} cannot be started: {message}; correct {field}");
-            return Some(Trouble { reason: "ContainerNotCreated", message });
-        }
-        _ => {}
+    if let Some(Trouble { reason, message }) = held_up(container, &field, &format!("the {component}")) {
+        let mend = if reason == NOT_CREATED { format!("; correct {field}") } else { String::new() };
+        return Some(Trouble { reason, message: message + &mend });
     }
     let last = container.last_state.as_ref().and_then(|state| state.terminated.as_ref());
     let ended = state.terminated.as_ref().or(last).filter(|ended| ended.exit_code != 0)?;
@@ -259,14 +243,23 @@ fn image_field(component: &str, container: &ContainerStatus) -> String {
     }
 }
 
-/// A container whose image, that `field` names, cannot be pulled.
-pub(super) fn image_trouble(field: &str, container: &ContainerStatus, message: &str) -> Trouble {
-    let image = &container.image;
-    let message = message.split('\n').next().unwrap_or_default();
-    let message = format!(
-        "cannot pull the image {image:?}: {message}; correct {field}, or name a pull secret in image.pullSecrets"
-    );
-    Trouble { reason: "ImageNotPulled", message }
+/// What keeps a container of `who` from being made: its image, that `field` names, cannot be pulled, or the kubelet cannot make it.
+pub(super) fn held_up(container: &ContainerStatus, field: &str, who: &str) -> Option<Trouble> {
+    let waiting = container.state.as_ref()?.waiting.as_ref()?;
+    let message = waiting.message.as_deref().unwrap_or_default();
+    match waiting.reason.as_deref()? {
+        "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => {
+            let (image, message) = (&container.image, message.split('\n').next().unwrap_or_default());
+            let message = format!(
+                "cannot pull the image {image:?}: {message}; correct {field}, or name a pull secret in image.pullSecrets"
+            );
+            Some(Trouble { reason: "ImageNotPulled", message })
+        }
+        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
+            Some(Trouble { reason: NOT_CREATED, message: format!("{who} cannot be started: {message}") })
+        }
+        _ => None,
+    }
 }
 
 fn resources_field(component: &str) -> &'static str {

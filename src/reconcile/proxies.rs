@@ -265,22 +265,16 @@ fn pod_trouble(pod: &Pod) -> Option<Trouble> {
         return Some(Trouble { reason: "Unschedulable", message });
     }
     let container = pod.status.as_ref()?.container_statuses.as_ref()?.first()?;
-    let waiting = container.state.as_ref()?.waiting.as_ref()?;
-    let message = waiting.message.as_deref().unwrap_or_default();
-    match waiting.reason.as_deref()? {
-        "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => {
-            Some(assess::image_trouble("spec.template.spec.image", container, message))
-        }
-        "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
-            let message = format!("a proxy cannot be started: {message}");
-            Some(Trouble { reason: "ContainerNotCreated", message })
-        }
-        "CrashLoopBackOff" => {
-            let ended = container.last_state.as_ref()?.terminated.as_ref()?;
-            let log = ended.message.as_deref().unwrap_or_default();
-            let last = log.lines().last().unwrap_or("see its log");
-            Some(Trouble { reason: "ProxyDoesNotStart", message: format!("a proxy does not start: {last}") })
-        }
-        _ => None,
+    let held_up = assess::held_up(container, "spec.template.spec.image", "a proxy");
+    if held_up.is_some() {
+        return held_up;
     }
+    let waiting = container.state.as_ref()?.waiting.as_ref()?;
+    if waiting.reason.as_deref() != Some("CrashLoopBackOff") {
+        return None;
+    }
+    let ended = container.last_state.as_ref()?.terminated.as_ref()?;
+    let log = ended.message.as_deref().unwrap_or_default();
+    let last = log.lines().last().unwrap_or("see its log");
+    Some(Trouble { reason: "ProxyDoesNotStart", message: format!("a proxy does not start: {last}") })
 }

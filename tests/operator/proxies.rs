@@ -124,8 +124,8 @@ async fn a_port_that_the_service_has_already_is_told_and_changes_nothing() {
 const CERTIFICATE: &str = "Y2VydGlmaWNhdGU=";
 const KEY: &str = "bm9ib2R5IHNlZXMgbWU=";
 
-fn put_secret(server: &Server, data: &Value) {
-    let metadata = json!({"name": "edge-tls", "namespace": "trino"});
+fn put_secret(server: &Server, name: &str, data: &Value) {
+    let metadata = json!({"name": name, "namespace": "trino"});
     server.put("secrets", json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data}));
 }
 
@@ -148,7 +148,7 @@ async fn tls_waits_for_its_secret_while_what_served_goes_on() {
         message.starts_with(&format!("{field}: there is no Secret \"edge-tls\" in namespace \"trino\"")),
         "{message}"
     );
-    put_secret(&server, &json!({"tls.crt": CERTIFICATE, "tls.key": ""}));
+    put_secret(&server, "edge-tls", &json!({"tls.crt": CERTIFICATE, "tls.key": ""}));
     let lacks = |server: &Server| {
         let (.., message) = condition(&server.get("proxygroups", "edge")?, "Stalled")?;
         message.starts_with(&format!("{field}: Secret \"edge-tls\" has no key \"tls.key\"")).then_some(())
@@ -157,7 +157,7 @@ async fn tls_waits_for_its_secret_while_what_served_goes_on() {
     assert!(is_ready(&server), "it serves");
     assert_eq!((deployment(&server, TEMPLATE), ports(&server)[0].0.as_str()), (plain, "http"));
 
-    put_secret(&server, &json!({"tls.crt": CERTIFICATE, "tls.key": KEY}));
+    put_secret(&server, "edge-tls", &json!({"tls.crt": CERTIFICATE, "tls.key": KEY}));
     let flag = "--tls-key=/etc/warren/client-tls/tls.key";
     server.until("the proxies speak TLS", |server| listens(server, flag).then_some(())).await;
     make_ready(&server, "edge");
@@ -175,7 +175,7 @@ async fn tls_waits_for_its_secret_while_what_served_goes_on() {
 #[tokio::test(start_paused = true)]
 async fn a_renewed_or_deleted_secret_restarts_nothing_and_what_it_held_is_nowhere_else() {
     let (server, operator) = running("warren:1").await;
-    put_secret(&server, &json!({"tls.crt": CERTIFICATE, "tls.key": KEY, "ca.crt": CERTIFICATE}));
+    put_secret(&server, "edge-tls", &json!({"tls.crt": CERTIFICATE, "tls.key": KEY, "ca.crt": CERTIFICATE}));
     server.edit("proxygroups", "edge", |proxies| {
         let secret = json!({"name": "edge-tls"});
         let client = json!({"secretRef": secret, "clientAuth": {"caSecretRef": secret}});
@@ -188,7 +188,7 @@ async fn a_renewed_or_deleted_secret_restarts_nothing_and_what_it_held_is_nowher
     tokio::time::sleep(Duration::from_secs(5)).await;
 
     let (before, template) = (server.writes().len(), deployment(&server, TEMPLATE));
-    put_secret(&server, &json!({"tls.crt": KEY, "tls.key": CERTIFICATE, "ca.crt": KEY}));
+    put_secret(&server, "edge-tls", &json!({"tls.crt": KEY, "tls.key": CERTIFICATE, "ca.crt": KEY}));
     tokio::time::sleep(Duration::from_secs(3600)).await;
     assert_eq!(server.writes()[before..], [] as [String; 0]);
     for kind in ["configmaps", "proxygroups", "controllerrevisions", "deployments", "trinogateways"] {
@@ -215,7 +215,6 @@ async fn what_variables_and_volumes_refer_to_is_there_before_a_proxy_is_replaced
         spec["volumes"] =
             json!([{"name": "site", "mountPath": "/etc/site", "source": {"configMap": {"name": "site"}}}]);
     });
-    let metadata = |name: &str| json!({"name": name, "namespace": "trino"});
     let fields = "spec.template.spec";
     let message = until_stalled(&server, "SecretNotFound").await;
     assert!(
@@ -223,16 +222,14 @@ async fn what_variables_and_volumes_refer_to_is_there_before_a_proxy_is_replaced
         "{message}"
     );
     // A variable may be empty.
-    server.put(
-        "secrets",
-        json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata("tracing"), "data": {"token": ""}}),
-    );
+    put_secret(&server, "tracing", &json!({"token": ""}));
     let message = until_stalled(&server, "ConfigMapNotFound").await;
     let wanted = format!("{fields}.volumes[site].source.configMap: there is no ConfigMap \"site\"");
     assert!(message.starts_with(&wanted), "{message}");
     assert!(is_ready(&server), "it serves");
     assert_eq!(deployment(&server, TEMPLATE), plain);
-    server.put("configmaps", json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata("site")}));
+    let metadata = json!({"name": "site", "namespace": "trino"});
+    server.put("configmaps", json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}));
     server.until("the proxies are replaced", |server| (deployment(server, TEMPLATE) != plain).then_some(())).await;
     make_ready(&server, "edge");
     until_ready(&server, "proxygroups", "edge").await;
